@@ -1,0 +1,1 @@
+//! The built-in agent: a small honest tool loop that speaks ACP on stdio.

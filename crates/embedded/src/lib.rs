@@ -1,0 +1,1 @@
+//! Every port on this machine, nothing to install.

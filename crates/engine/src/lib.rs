@@ -1,0 +1,1 @@
+//! The verbs: dispatcher, supervisor, streams.

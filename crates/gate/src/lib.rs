@@ -1,0 +1,1 @@
+//! Everything a sandbox can reach. Assumes its caller is hostile.

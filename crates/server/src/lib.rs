@@ -1,0 +1,1 @@
+//! What people reach: API and SSE. Decides nothing.

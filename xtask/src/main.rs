@@ -1,0 +1,2 @@
+//! Tasks of the repository: ci, tidy, bench. Not shipped.
+fn main() {}
