@@ -1,1 +1,7 @@
-//! The verbs: dispatcher, supervisor, streams.
+//! The verbs of Remit: dispatcher, supervisor, streams, workspaces.
+//!
+//! No vendor, no HTTP, no SQL. A dispatch is written before it runs and changes only by
+//! [`model::State::after`]. What is outside is reached through the ports of [`port`].
+
+pub mod port;
+pub mod task;

@@ -1,1 +1,28 @@
-//! The nouns of Remit and their wire form. Plain data: no IO, no clock, no async, no crypto.
+//! The nouns of Remit and their wire form.
+//!
+//! Plain data: no IO, no clock, no async, no crypto. Nothing here can fail except construction.
+
+pub mod id;
+pub mod time;
+
+pub mod dispatch;
+pub mod event;
+pub mod invocation;
+pub mod label;
+pub mod limit;
+pub mod runner;
+pub mod session;
+
+pub use dispatch::{
+    Dispatch, End, FailureCode, Happened, Impossible, InputTrust, Launcher, Mode, Mount, Start,
+    State, Trigger,
+};
+pub use event::{Entry, Event, EventId, ToolKind, ToolStatus, TurnOutcome};
+pub use id::{
+    CommitId, DispatchId, KeyId, SandboxId, SessionId, TurnId, UserId, WorkspaceId, WorkspaceName,
+};
+pub use label::Label;
+pub use limit::Limits;
+pub use runner::{ModelApi, Program, Protocol, Runner, RunnerName};
+pub use session::{Session, Turn};
+pub use time::Time;

@@ -1,0 +1,105 @@
+//! The directory: people, their keys, their workspaces.
+//!
+//! Every write is synced when the call returns, and whole or absent.
+
+use async_trait::async_trait;
+use model::{KeyId, Time, UserId, WorkspaceId, WorkspaceName};
+
+use super::ledger::LedgerError;
+
+/// A person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// Their id.
+    pub id: UserId,
+    /// Their mail address, unique.
+    pub email: String,
+    /// What commits call them.
+    pub name: String,
+    /// How many of their dispatches may be alive at once; more wait.
+    pub concurrent_max: u32,
+    /// When they were added.
+    pub created: Time,
+}
+
+/// SHA-256 of a key: all that is stored of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyHash(pub [u8; 32]);
+
+/// A key of the public API. The key itself is shown once and never stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Its id.
+    pub id: KeyId,
+    /// Whose it is.
+    pub subject: UserId,
+    /// What it is for, in their words.
+    pub label: String,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// When it was made.
+    pub created: Time,
+    /// When it stops to be valid; never where absent.
+    pub expires: Option<Time>,
+}
+
+/// What a key may do.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Start and steer dispatches, read and write one's workspaces.
+    Agent,
+    /// Read one's dispatches and workspaces.
+    Read,
+    /// Everything, for everyone.
+    Admin,
+}
+
+/// A git folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workspace {
+    /// Its id.
+    pub id: WorkspaceId,
+    /// What its owner calls it; unique for the owner.
+    pub name: WorkspaceName,
+    /// Whose it is.
+    pub owner: UserId,
+    /// When it was made.
+    pub created: Time,
+}
+
+/// People, their keys, their workspaces.
+#[async_trait]
+pub trait Directory: Send + Sync + 'static {
+    /// Adds a person, or finds the one with this mail address.
+    async fn add_person(&self, person: Person) -> Result<Person, LedgerError>;
+
+    /// One person.
+    async fn person(&self, id: UserId) -> Result<Option<Person>, LedgerError>;
+
+    /// Every person, oldest first.
+    async fn people(&self) -> Result<Vec<Person>, LedgerError>;
+
+    /// Adds a key under the hash of its secret.
+    async fn add_key(&self, key: Key, hash: KeyHash) -> Result<(), LedgerError>;
+
+    /// The key with this hash. Whether it has expired is the caller's to decide.
+    async fn key(&self, hash: KeyHash) -> Result<Option<Key>, LedgerError>;
+
+    /// The keys of a person, oldest first.
+    async fn keys(&self, subject: UserId) -> Result<Vec<Key>, LedgerError>;
+
+    /// Removes a key; whether it was there.
+    async fn remove_key(&self, id: KeyId) -> Result<bool, LedgerError>;
+
+    /// Adds a workspace, or finds the owner's one of that name.
+    async fn add_workspace(&self, workspace: Workspace) -> Result<Workspace, LedgerError>;
+
+    /// One workspace.
+    async fn workspace(&self, id: WorkspaceId) -> Result<Option<Workspace>, LedgerError>;
+
+    /// The workspaces of a person, oldest first: the first is their home.
+    async fn workspaces(&self, owner: UserId) -> Result<Vec<Workspace>, LedgerError>;
+}

@@ -1,0 +1,19 @@
+//! The seams: what the engine asks of the machine it runs on. Each has a conformance suite.
+
+pub mod backend;
+pub mod clock;
+pub mod directory;
+pub mod gate;
+pub mod ledger;
+
+pub use backend::{
+    AdoptError, Backend, BoxDelta, BoxMount, Door, Exit, Fingerprint, Launch, Running, StartError,
+    Stats, Wall,
+};
+pub use clock::{Clock, IdSource};
+pub use directory::{Directory, Key, KeyHash, Person, Scope, Workspace};
+pub use gate::{Caller, Gate, OpenGate};
+pub use ledger::{
+    Accepted, Append, DispatchQuery, Durability, Idempotency, Ledger, LedgerError, NewDispatch,
+    NewTurn, Page, Record,
+};

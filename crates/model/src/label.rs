@@ -1,0 +1,30 @@
+//! The taint label of a sandbox: what it has read, and whose secrets it may know.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+/// What a sandbox has mixed into itself. It only ever rises.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Label {
+    /// The untrusted sources it has read, by name; none means that all input was trusted.
+    pub integrity: BTreeSet<String>,
+    /// Whose secrets it may hold.
+    pub secrecy: BTreeSet<String>,
+}
+
+impl Label {
+    /// This label raised by `other`: the union of both.
+    #[must_use]
+    pub fn raised_by(mut self, other: &Self) -> Self {
+        self.integrity.extend(other.integrity.iter().cloned());
+        self.secrecy.extend(other.secrecy.iter().cloned());
+        self
+    }
+
+    /// Whether nothing untrusted was read.
+    pub fn is_trusted(&self) -> bool {
+        self.integrity.is_empty()
+    }
+}
