@@ -44,7 +44,7 @@ impl Tasks {
         let guarded = async move {
             let panicked = AssertUnwindSafe(future).catch_unwind().await.is_err();
             match (panicked, kind) {
-                (false, TaskKind::Core) | (true, TaskKind::Core) => broken.cancel(),
+                (_, TaskKind::Core) => broken.cancel(),
                 (true, _) => error!(task = name, "task panicked"),
                 (false, _) => {}
             }

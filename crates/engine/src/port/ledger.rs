@@ -121,8 +121,8 @@ pub struct Record {
     pub changed: Time,
     /// How far the agent's output was read: every byte before this offset is in the stream.
     pub cursor: u64,
-    /// What the backend needs to take the living sandbox over, in the backend's own words.
-    pub sandbox: Option<String>,
+    /// What the supervisor needs to take the living sandbox over, in its own words.
+    pub recovery: Option<String>,
 }
 
 /// Entries to add to a stream, and what changes with them in the same transaction.
@@ -140,8 +140,8 @@ pub struct Append {
     pub state: Option<State>,
     /// How far the agent's output has been read now.
     pub cursor: Option<u64>,
-    /// The backend's record of the sandbox.
-    pub sandbox: Option<String>,
+    /// What the supervisor needs to take the living sandbox over; stays as it was where absent.
+    pub recovery: Option<String>,
     /// How long it must survive.
     pub durability: Durability,
 }
