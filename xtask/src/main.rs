@@ -1,2 +1,30 @@
-//! Tasks of the repository: ci, tidy, bench. Not shipped.
-fn main() {}
+//! Tasks of the repository: `ci` and `tidy`. Not shipped.
+
+mod ci;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+
+/// Tasks of the repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+enum Task {
+    /// Format check, lints, tests, documentation: what must hold before a change lands.
+    Ci,
+    /// The rules of the house that no compiler checks. Also a test, so `cargo test` knows.
+    Tidy,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Task::parse() {
+        Task::Ci => ci::run(&root()),
+        Task::Tidy => tidy::run(&root()),
+    }
+}
+
+/// The root of the repository.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the root").to_owned()
+}
