@@ -33,6 +33,12 @@ pub enum LedgerError {
         /// The epoch that may write.
         current: u32,
     },
+    /// The turn, or the idempotency key, was used before for another request. Nothing was written.
+    #[error("`{key}` was used before for another request")]
+    Conflict {
+        /// The turn's id, or the idempotency key.
+        key: String,
+    },
     /// The disk is full or read-only: nothing was written, reads go on.
     #[error("the ledger cannot be written: {0}")]
     Full(String),
@@ -74,6 +80,9 @@ pub struct Idempotency {
     pub subject: UserId,
     /// The key. 1 to 200 bytes.
     pub key: String,
+    /// SHA-256 of the request as it was asked for, without what the server chose: the same key with
+    /// another request is a [`LedgerError::Conflict`].
+    pub request: [u8; 32],
 }
 
 /// A further turn of a living dispatch.
@@ -175,20 +184,28 @@ pub struct Page<T> {
 pub trait Ledger: Send + Sync + 'static {
     /// Writes a dispatch with its first turn (number 1), or finds what was accepted before.
     ///
-    /// The first entries are written under epoch 0. The state is [`State::Queued`].
+    /// The first entries are written under epoch 0. The state is [`State::Queued`]. The idempotency
+    /// key is looked up first, then the turn's id in its conversation; the same id with another
+    /// prompt is a [`LedgerError::Conflict`].
     async fn create(&self, new: NewDispatch) -> Result<Accepted, LedgerError>;
 
     /// Takes the stream of a dispatch over: returns its record with a new epoch, one above the last.
-    /// From now on every writer of an older epoch is refused as [`LedgerError::Fenced`].
+    /// From now on every writer of an older epoch is refused as [`LedgerError::Fenced`]. A stream
+    /// that is over is not taken over but [`LedgerError::Closed`].
     async fn open(&self, dispatch: DispatchId) -> Result<Record, LedgerError>;
 
     /// Adds entries and returns the id of the last one (the stream's last where there is none to add).
     async fn append(&self, append: Append) -> Result<EventId, LedgerError>;
 
-    /// Writes a further turn with its `TurnAccepted` entry, or finds the one accepted before.
+    /// Writes a further turn with its `TurnAccepted` entry, or finds the one accepted before, even
+    /// when the dispatch is over by now. The same id with another prompt is a
+    /// [`LedgerError::Conflict`].
     async fn add_turn(&self, turn: NewTurn) -> Result<Accepted, LedgerError>;
 
     /// At most `limit` entries after `after`, in order. Fewer do not mean that the stream is at its end.
+    ///
+    /// After means of a later epoch, or of the same epoch with a higher number. So a reader that saw
+    /// relaxed entries which a power cut took misses nothing of what the next writer wrote.
     async fn read(
         &self,
         dispatch: DispatchId,
@@ -220,6 +237,6 @@ pub trait Ledger: Send + Sync + 'static {
     /// Waits until the stream of `dispatch` has an entry after `after`, or is closed.
     ///
     /// Costs nothing while nothing happens; thousands may wait at once. Returns at once when the
-    /// dispatch is not there, so that the reader finds out.
+    /// dispatch is not there, or the ledger cannot be read, so that the reader finds out.
     async fn wait(&self, dispatch: DispatchId, after: EventId);
 }
