@@ -4,6 +4,7 @@
 
 use async_trait::async_trait;
 use model::{KeyId, Time, UserId, WorkspaceId, WorkspaceName};
+pub use trust::Scope;
 
 use super::ledger::LedgerError;
 
@@ -41,20 +42,6 @@ pub struct Key {
     pub created: Time,
     /// When it stops to be valid; never where absent.
     pub expires: Option<Time>,
-}
-
-/// What a key may do.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Scope {
-    /// Start and steer dispatches, read and write one's workspaces.
-    Agent,
-    /// Read one's dispatches and workspaces.
-    Read,
-    /// Everything, for everyone.
-    Admin,
 }
 
 /// A git folder.
