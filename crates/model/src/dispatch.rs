@@ -217,6 +217,8 @@ pub enum FailureCode {
     AgentProtocol,
     /// The agent could not be started.
     AgentStart,
+    /// The agent stopped before it was done: at a limit of its own, or because it would not go on.
+    AgentGaveUp,
     /// The agent wrote more than it may.
     OutputFlood,
     /// The turn took longer than it may.
