@@ -4,4 +4,5 @@
 //! [`model::State::after`]. What is outside is reached through the ports of [`port`].
 
 pub mod port;
+pub mod runner;
 pub mod task;

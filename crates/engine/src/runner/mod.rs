@@ -1,0 +1,167 @@
+//! Drives one agent: what it says becomes events, what people say becomes its input.
+//!
+//! An [`Adapter`] is a state machine and nothing else: no IO, no clock, no task. Every line it reads
+//! was written by an agent that may be hostile; whatever stands in it, an adapter never panics, never
+//! grows without bound, and takes ids of the agent for display only.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::path::PathBuf;
+
+use model::{Event, SessionId, TurnId, TurnOutcome};
+
+/// Drives one agent over its life: one process, one conversation, many turns.
+///
+/// **Restart.** After a crash of the server, a new adapter is made with the last stored
+/// [`snapshot`](Self::snapshot), [`resume`](Self::resume) is called once, and then every line after
+/// the stored cursor. That nothing is lost or doubled rests on two rules:
+/// - whoever stores the cursor stores the snapshot in the same transaction, when it has changed;
+/// - whoever carries [`Input`]s drops those whose id has been there before.
+pub trait Adapter: Debug + Send {
+    /// The program to start.
+    fn process(&self) -> Process;
+
+    /// Begins a turn. The first one also begins the conversation, or takes it up again. Not to be
+    /// called while a turn is running: that is answered with a diagnostic and changes nothing.
+    fn turn(&mut self, turn: &TurnAsk) -> Step;
+
+    /// Goes on after a restart; `turn` is the turn that has begun and is not over. Repeats, under the
+    /// ids that they had, the inputs that may not have reached the agent.
+    fn resume(&mut self, turn: Option<&TurnAsk>) -> Step;
+
+    /// Reads one line of the agent's output, without its end. `overlong`: it was longer than
+    /// [`model::limit::LINE_BYTES_MAX`], and the rest of it is lost.
+    fn line(&mut self, line: &[u8], overlong: bool) -> Step;
+
+    /// Asks the agent to stop the turn. The turn is over when a later step says so; an agent that
+    /// does not obey must be ended from outside. Calls after the first one do nothing.
+    fn cancel(&mut self) -> Step;
+
+    /// Answers a question ([`Event::PermissionAsked`]) with one of its options, or refuses it. A
+    /// question that is not open, or an option that it does not have: no input, no event.
+    fn answer(&mut self, ask: &str, option: Option<&str>) -> Step;
+
+    /// The program has ended. Ends the turn, if one is running.
+    fn exited(&mut self, code: Option<i32>, signal: Option<i32>) -> Step;
+
+    /// All that a later adapter needs to go on, except the text of the reply, which stands in the
+    /// events. At most 64 KiB; changes seldom.
+    fn snapshot(&self) -> String;
+}
+
+/// A turn to be run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TurnAsk {
+    /// The turn.
+    pub turn: TurnId,
+    /// 1 for the first turn of the dispatch; grows by one.
+    pub number: u32,
+    /// What is said to the agent. At most [`model::limit::PROMPT_BYTES_MAX`] bytes.
+    pub prompt: String,
+}
+
+/// What follows from one thing that happened: to be done in the order of the fields.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Step {
+    /// What the agent said or did. Each is at most [`model::limit::EVENT_BYTES_MAX`] bytes of JSON.
+    pub events: Vec<Event>,
+    /// What is to be written to the agent's standard input, in order.
+    pub input: Vec<Input>,
+    /// The turn is over, in this way.
+    pub turn: Option<TurnOutcome>,
+    /// The last message of the agent, at most 64 KiB; empty unless the turn is over.
+    pub reply: String,
+    /// The agent is of no further use: close its input, and end it if it does not end by itself.
+    pub close_input: bool,
+}
+
+/// Bytes for the agent's standard input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// Never the same for two inputs of one process, and the same again when it is repeated after a
+    /// restart. Ids say nothing about order.
+    pub id: u64,
+    /// What is written, its newline included.
+    pub bytes: Vec<u8>,
+}
+
+/// A program to be started as the agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// Its environment, whole.
+    pub env: BTreeMap<String, String>,
+    /// Where it starts.
+    pub cwd: PathBuf,
+}
+
+/// What an adapter must know before its agent starts.
+#[derive(Debug, Clone)]
+pub struct LaunchContext {
+    /// The conversation.
+    pub session: SessionId,
+    /// Whether it is continued from its session file.
+    pub resumes: bool,
+    /// Where the agent starts, as `/workspace`.
+    pub cwd: PathBuf,
+    /// Where the agent reaches the gate, as `http://127.0.0.1:8700`.
+    pub gate_url: String,
+    /// The model's name.
+    pub model: String,
+    /// [`Adapter::snapshot`] of the adapter before a restart.
+    pub snapshot: Option<String>,
+    /// What the agent had said in the turn that a restart interrupted: [`reply_so_far`] of the events
+    /// of that turn; empty otherwise.
+    pub reply: String,
+}
+
+/// The longest reply of a turn that is kept, in bytes.
+const REPLY_BYTES_MAX: usize = 64 << 10;
+
+/// The last message in these events of one turn, at most 64 KiB of it.
+pub fn reply_so_far<'a>(events: impl IntoIterator<Item = &'a Event>) -> String {
+    let mut reply = Reply::default();
+    events.into_iter().for_each(|event| reply.add(event));
+    reply.text
+}
+
+/// The last message of the agent, as it grows.
+#[derive(Debug, Default)]
+struct Reply {
+    item: String,
+    text: String,
+}
+
+impl Reply {
+    fn add(&mut self, event: &Event) {
+        let Event::Message { item, text } = event else { return };
+        if *item != self.item {
+            self.item.clone_from(item);
+            self.text.clear();
+        }
+        let room = REPLY_BYTES_MAX.saturating_sub(self.text.len());
+        self.text.push_str(&text[..text.floor_char_boundary(room)]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(item: &str, text: &str) -> Event {
+        Event::Message { item: item.to_owned(), text: text.to_owned() }
+    }
+
+    #[test]
+    fn the_reply_is_the_last_message_and_not_the_ones_before() {
+        let events = [message("a", "let me see"), message("b", "it "), message("b", "is done")];
+        assert_eq!(reply_so_far(&events), "it is done");
+    }
+
+    #[test]
+    fn a_reply_is_cut_between_characters() {
+        let reply = reply_so_far(&[message("a", &"€".repeat(30_000))]);
+        assert_eq!(reply, "€".repeat(REPLY_BYTES_MAX / 3));
+    }
+}
