@@ -11,7 +11,7 @@ use std::fmt::Debug;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -192,6 +192,11 @@ pub trait Running: Debug + Send + Sync + 'static {
 
     /// The doors of its gate; given out once, later calls return none.
     fn doors(&mut self) -> std::io::Result<Vec<Door>>;
+
+    /// Where the agent finds what [`Launch`] puts at `in_box`: the same path where the box has a file
+    /// system of its own, a path of the host where it has none. For mounts, programs, `/session`,
+    /// `/run` and `/tmp`, and what is in them.
+    fn path(&self, in_box: &Path) -> PathBuf;
 
     /// The URL at which the agent reaches the gate, as `http://127.0.0.1:8700`.
     fn gate_url(&self) -> String;
