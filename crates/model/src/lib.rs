@@ -12,6 +12,7 @@ pub mod label;
 pub mod limit;
 pub mod runner;
 pub mod session;
+pub mod worker_wire;
 
 pub use dispatch::{
     Dispatch, End, FailureCode, Happened, Impossible, InputTrust, Launcher, Mode, Mount, Start,
