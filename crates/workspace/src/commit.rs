@@ -1,0 +1,298 @@
+//! Turns what a view changed into a commit, durably and without overwriting anybody. Never writes a file of a
+//! folder, never merges text.
+
+use crate::{
+    Changed, CommitId, Delta, Error, Limits, Reason, Refusals, Repository, Root, Signature,
+    StatCache, Trailer, TreeId, TreePath,
+    content::Reader,
+    git::{
+        object::{Commit, Kind, encode_commit},
+        pack::{Packed, Stage},
+        refs::{Locked, MAIN, is_plain_name},
+    },
+    path::Shown,
+    point::Point,
+    trailer,
+    tree::{self, Merged, Trees},
+    walk::{self, Folder, Source},
+};
+
+/// A folder as a sandbox left it.
+#[derive(Debug)]
+pub enum View {
+    /// The upper directory of an overlay over a checkout, mounted with neither `redirect_dir` nor `metacopy`. Only
+    /// what changed is looked at.
+    Overlay(Root),
+    /// A full copy of a checkout. Everything is looked at, what the [`StatCache`] does not know is read.
+    Plain(Root),
+}
+
+/// By whom and why a commit is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attribution {
+    /// The person for whom it was done.
+    pub author: Signature,
+    /// The platform.
+    pub committer: Signature,
+    /// What was done, in words; may come from anybody. 64 KiB at most are kept.
+    pub message: String,
+    /// What the platform vouches for. `Refused` trailers are added to these.
+    pub trailers: Vec<Trailer>,
+}
+
+/// A change-set that is to become a commit.
+#[derive(Debug)]
+pub struct Change<'a> {
+    /// What the view changed, all since its checkout.
+    pub delta: Delta,
+    /// The commit that the view was made from.
+    pub checkout: CommitId,
+    /// `view` of the last [`Committed`] of the same view: then only what changed since is this change-set. `None`
+    /// for the first one.
+    pub seen: Option<TreeId>,
+    /// By whom and why.
+    pub by: &'a Attribution,
+    /// Where a change-set that conflicts is kept: `refs/remit/held/<name>`; the dispatch's id. Letters, digits, `_`,
+    /// `-` and `.`.
+    pub hold_as: &'a str,
+}
+
+/// What became of a change-set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing differs from what is committed already. No commit was made.
+    Unchanged {
+        /// What was left out.
+        refusals: Refusals,
+    },
+    /// It is the newest commit of the folder, durably.
+    Committed(Committed),
+    /// Others changed the same paths meanwhile. The change-set is kept, whole and durably, beside the folder.
+    Held(Held),
+}
+
+/// A change-set that became a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// The new head.
+    pub commit: CommitId,
+    /// The folder as the view has it: the [`Change::seen`] of the view's next change-set. Differs from the commit's
+    /// tree if others committed meanwhile.
+    pub view: TreeId,
+    /// What this change-set changed.
+    pub changed: Vec<Changed>,
+    /// What was left out.
+    pub refusals: Refusals,
+}
+
+/// A change-set that waits for somebody to decide.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The ref that holds it.
+    pub name: String,
+    /// The commit on that ref; its parent is the commit that the view was made from.
+    pub commit: CommitId,
+    /// The paths that both sides changed.
+    pub paths: Vec<TreePath>,
+    /// What was left out.
+    pub refusals: Refusals,
+}
+
+/// A change-set is moved onto a newer head without the lock once; then with it, so that nobody starves.
+const ATTEMPTS: [Attempt; 2] = [Attempt::Optimistic, Attempt::Locked];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    Optimistic,
+    Locked,
+}
+
+/// Held change-sets of one dispatch at most.
+const HELD_MAX: usize = 1000;
+
+impl Repository {
+    /// What `view` changed against the commit it was made from. Takes time in proportion to the change (overlay) or
+    /// to the number of files (plain). Call it when nothing runs in the view any more.
+    ///
+    /// What the policy does not allow is left out and listed: nothing that lies in a view makes this fail.
+    pub fn delta(
+        &self,
+        checkout: CommitId,
+        view: &View,
+        limits: &Limits,
+        cache: &mut StatCache,
+    ) -> Result<Delta, Error> {
+        let folder = match view {
+            View::Overlay(root) => Folder { root, source: Source::Overlay },
+            View::Plain(root) => Folder { root, source: Source::Plain },
+        };
+        self.delta_from(self.tree_of(checkout)?, folder, limits, cache)
+    }
+
+    pub(crate) fn delta_from(
+        &self,
+        origin: TreeId,
+        folder: Folder<'_>,
+        limits: &Limits,
+        cache: &mut StatCache,
+    ) -> Result<Delta, Error> {
+        let found = walk::walk(folder, self.trees(), &origin, limits)?;
+        let reader =
+            Reader { root: folder.root, store: &self.store, limits, cache, stage: self.stage() };
+        reader.delta(found, origin)
+    }
+
+    /// Makes `change` the newest commit of the folder, on top of whatever is the newest one then. When this returns,
+    /// what it says survives a crash and a power cut; if it fails, the folder is as before.
+    pub fn commit(&self, change: Change<'_>) -> Result<Outcome, Error> {
+        if !is_plain_name(change.hold_as) {
+            let path = Shown::new(change.hold_as.as_bytes());
+            return Err(Error::NotAllowed { path, reason: Reason::ControlCharacter });
+        }
+        let Delta { edits, refusals, origin, mut stage } = change.delta;
+        self.probe.reach(Point::Gathered);
+        let ours = tree::edit(&self.store, &mut stage, &origin, &edits)?;
+        let seen = change.seen.unwrap_or(origin);
+        if ours == seen {
+            return Ok(Outcome::Unchanged { refusals });
+        }
+        let moving = Moving {
+            repository: self,
+            seen,
+            ours,
+            checkout: change.checkout,
+            by: change.by,
+            refusals,
+        };
+        moving.land(stage, change.hold_as)
+    }
+}
+
+/// A change-set on its way onto the head.
+struct Moving<'a> {
+    repository: &'a Repository,
+    seen: TreeId,
+    ours: TreeId,
+    checkout: CommitId,
+    by: &'a Attribution,
+    refusals: Refusals,
+}
+
+impl Moving<'_> {
+    fn land(self, stage: Stage, hold_as: &str) -> Result<Outcome, Error> {
+        let repository = self.repository;
+        let mut stage = Some(stage);
+        for attempt in ATTEMPTS {
+            let locked = match attempt {
+                Attempt::Optimistic => None,
+                Attempt::Locked => Some(repository.refs.lock()?),
+            };
+            // What the first attempt packed is on the disk: the second only adds trees and a commit.
+            let mut stage = stage.take().unwrap_or_else(|| repository.stage());
+            let head = repository.head()?.ok_or(Error::Unborn)?;
+            let tree = match self.onto(&mut stage, &repository.tree_of(head)?)? {
+                Merged::Clean(tree) => tree,
+                Merged::Conflict(paths) => return self.hold(stage, hold_as, paths, locked),
+            };
+            if tree == repository.tree_of(head)? {
+                return Ok(Outcome::Unchanged { refusals: self.refusals });
+            }
+            let changed = Trees { store: &repository.store, stage: Some(&stage) }
+                .changes(&self.seen, &self.ours)?;
+            let parents = [*head.raw()];
+            let commit = commit_object(&mut stage, &tree, &parents, self.by, &self.refusals)?;
+            if repository.publish(
+                stage,
+                Move { name: MAIN, from: Some(head), to: commit },
+                locked,
+            )? {
+                let (view, refusals) = (self.ours, self.refusals);
+                return Ok(Outcome::Committed(Committed { commit, view, changed, refusals }));
+            }
+        }
+        Err(Error::Damaged { what: "ref moved under its lock", id: MAIN.to_owned() })
+    }
+
+    fn onto(&self, stage: &mut Stage, head: &TreeId) -> Result<Merged, Error> {
+        if *head == self.seen {
+            return Ok(Merged::Clean(self.ours));
+        }
+        tree::merge(&self.repository.store, stage, &self.seen, [&self.ours, head])
+    }
+
+    fn hold(
+        self,
+        mut stage: Stage,
+        hold_as: &str,
+        paths: Vec<TreePath>,
+        locked: Option<Locked<'_>>,
+    ) -> Result<Outcome, Error> {
+        let repository = self.repository;
+        let locked = match locked {
+            Some(locked) => locked,
+            None => repository.refs.lock()?,
+        };
+        let name = free_name(repository, hold_as)?;
+        let parents = [*self.checkout.raw()];
+        let commit = commit_object(&mut stage, &self.ours, &parents, self.by, &self.refusals)?;
+        if repository.publish(stage, Move { name: &name, from: None, to: commit }, Some(locked))? {
+            return Ok(Outcome::Held(Held { name, commit, paths, refusals: self.refusals }));
+        }
+        Err(Error::Damaged { what: "ref moved under its lock", id: name })
+    }
+}
+
+/// Where a ref points and where it is to point.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Move<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) from: Option<CommitId>,
+    pub(crate) to: CommitId,
+}
+
+impl Repository {
+    /// Writes what is staged and moves a ref if it still points where it did, all durably; says whether it moved.
+    pub(crate) fn publish(
+        &self,
+        stage: Stage,
+        step: Move<'_>,
+        locked: Option<Locked<'_>>,
+    ) -> Result<bool, Error> {
+        let packed = stage.finish()?;
+        self.probe.reach(Point::PackNamed);
+        let locked = match locked {
+            Some(locked) => locked,
+            None => self.refs.lock()?,
+        };
+        let synced = || packed.as_ref().map_or(Ok(()), Packed::sync);
+        locked.swap(step.name, step.from.as_ref().map(CommitId::raw), step.to.raw(), synced)
+    }
+}
+
+fn free_name(repository: &Repository, hold_as: &str) -> Result<String, Error> {
+    let plain = format!("refs/remit/held/{hold_as}");
+    for number in 1..=HELD_MAX {
+        let name = if number == 1 { plain.clone() } else { format!("{plain}-{number}") };
+        if repository.refs.get(&name)?.is_none() {
+            return Ok(name);
+        }
+    }
+    Err(Error::Full { action: "hold so many change-sets of one dispatch" })
+}
+
+pub(crate) fn commit_object(
+    stage: &mut Stage,
+    tree: &TreeId,
+    parents: &[crate::id::Oid],
+    by: &Attribution,
+    refusals: &Refusals,
+) -> Result<CommitId, Error> {
+    let commit = Commit {
+        tree: *tree.raw(),
+        parents: parents.to_vec(),
+        author: by.author.line(),
+        committer: by.committer.line(),
+        message: trailer::message(&by.message, &by.trailers, refusals),
+    };
+    stage.put(Kind::Commit, &encode_commit(&commit)).map(CommitId::new)
+}

@@ -1,0 +1,112 @@
+//! Reads objects of a repository through gix, and hashes them. Never writes.
+
+use std::{path::Path, sync::Arc};
+
+use gix_object::{Exists as _, Find as _};
+use gix_odb::store::init::{Options, Slots};
+
+use crate::{
+    Error,
+    git::object::Kind,
+    id::{ID_BYTES, Oid},
+};
+
+/// Packs that are known at a time; the repacker keeps far below.
+const PACKS_MAX: u16 = 1024;
+
+/// Bytes of one object that reading takes into memory at most, so that a hostile pack cannot fill it.
+const OBJECT_BYTES_MAX: usize = 512 << 20;
+
+/// The objects that are on the disk.
+pub(crate) struct Store {
+    odb: Arc<gix_odb::Store>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Store")
+    }
+}
+
+impl Store {
+    pub(crate) fn open(objects: &Path) -> Result<Self, Error> {
+        let options = Options {
+            slots: Slots::Given(PACKS_MAX),
+            alloc_limit_bytes: Some(OBJECT_BYTES_MAX),
+            current_dir: Some(objects.to_owned()),
+            ..Options::default()
+        };
+        let kind = gix_hash::Kind::Sha1;
+        let odb = gix_odb::Store::at_opts(objects.to_owned(), kind, &mut None.into_iter(), options)
+            .map_err(Error::io("open the object database"))?;
+        Ok(Self { odb: Arc::new(odb) })
+    }
+
+    /// The content of an object of a known kind, or `None` if there is no object of that name and kind.
+    pub(crate) fn find(&self, kind: Kind, id: &Oid) -> Result<Option<Vec<u8>>, Error> {
+        let mut content = Vec::new();
+        let id = gix_hash::ObjectId::from_bytes_or_panic(id);
+        let handle = self.odb.to_cache_arc();
+        let found = handle.try_find(&id, &mut content).map_err(|cause| {
+            tracing::error!(object = %id, cause = %cause, "an object cannot be read");
+            Error::damaged("cannot read object", id.as_slice())
+        })?;
+        let Some(found) = found.map(|object| object.kind) else { return Ok(None) };
+        Ok((found == gix_kind(kind)).then_some(content))
+    }
+
+    /// The content of an object that something in the repository names.
+    pub(crate) fn get(&self, kind: Kind, id: &Oid) -> Result<Vec<u8>, Error> {
+        self.find(kind, id)?.ok_or_else(|| Error::damaged(kind.missing(), id))
+    }
+
+    /// Whether an object is there as far as is known without looking at the disk again.
+    pub(crate) fn knows(&self, id: &Oid) -> bool {
+        let mut handle = self.odb.to_cache_arc();
+        handle.refresh_never();
+        handle.exists(gix_hash::oid::from_bytes_unchecked(id))
+    }
+}
+
+/// The name of an object with this content.
+pub(crate) fn hash(kind: Kind, content: &[u8]) -> Result<Oid, Error> {
+    let mut hasher = Hasher::default();
+    hasher.update(format!("{} {}\0", kind.word(), content.len()).as_bytes());
+    hasher.update(content);
+    hasher.finish()
+}
+
+/// SHA-1 that notices known collisions.
+pub(crate) struct Hasher(gix_hash::Hasher);
+
+impl Default for Hasher {
+    fn default() -> Self {
+        Self(gix_hash::hasher(gix_hash::Kind::Sha1))
+    }
+}
+
+impl Hasher {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if the bytes were made to collide.
+    pub(crate) fn finish(self) -> Result<Oid, Error> {
+        let mut raw = [0; ID_BYTES];
+        let digest =
+            self.0.try_finalize().map_err(|_| Error::damaged("colliding content", &raw))?;
+        raw.copy_from_slice(digest.as_slice());
+        Ok(raw)
+    }
+}
+
+fn gix_kind(kind: Kind) -> gix_object::Kind {
+    match kind {
+        Kind::Commit => gix_object::Kind::Commit,
+        Kind::Tree => gix_object::Kind::Tree,
+        Kind::Blob => gix_object::Kind::Blob,
+    }
+}

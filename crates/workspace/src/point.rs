@@ -1,0 +1,43 @@
+//! Named points in the middle of a commit, so that tests can end the process there. Never does anything in production.
+
+use std::{fmt, sync::Arc};
+
+/// A moment in the course of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Point {
+    /// The delta is gathered; nothing is on the disk yet (except a large change's unfinished pack).
+    Gathered,
+    /// The pack and its index are synced and named.
+    PackNamed,
+    /// The ref's new value is written beside it and synced; so is the pack's directory.
+    RefWritten,
+    /// The ref has moved; its directory is not synced yet.
+    RefMoved,
+    /// A merged pack is in place; those it replaces are still there.
+    Repacked,
+    /// A checkout is complete under its temporary name.
+    CheckoutWritten,
+}
+
+/// What is called at each [`Point`]. By default: nothing.
+#[derive(Clone, Default)]
+pub struct Probe(Option<Arc<dyn Fn(Point) + Send + Sync>>);
+
+impl Probe {
+    /// Calls `reached` at every point, on the thread that gets there.
+    pub fn new(reached: impl Fn(Point) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(reached)))
+    }
+
+    pub(crate) fn reach(&self, point: Point) {
+        if let Some(reached) = &self.0 {
+            reached(point);
+        }
+    }
+}
+
+impl fmt::Debug for Probe {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(if self.0.is_some() { "Probe(set)" } else { "Probe(none)" })
+    }
+}

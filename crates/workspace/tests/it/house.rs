@@ -1,0 +1,158 @@
+//! What the tests share: a repository in a directory of its own, folders as an overlay leaves them, and git as judge.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tempfile::TempDir;
+use workspace::{
+    Attribution, Change, Checkout, Checkouts, CommitId, Committed, Delta, Limits, Outcome,
+    Repository, Root, Seed, Signature, StatCache, Trailer, TreeId, TreePath, View,
+};
+
+pub(crate) struct House {
+    pub(crate) directory: TempDir,
+    pub(crate) repository: Repository,
+    pub(crate) checkouts: Checkouts,
+}
+
+impl House {
+    pub(crate) fn new(seeds: &[(&str, &str)]) -> Self {
+        let directory = TempDir::new().unwrap();
+        let seeds: Vec<_> = seeds
+            .iter()
+            .map(|(path, content)| Seed {
+                path: tree_path(path),
+                content: content.as_bytes().to_vec(),
+            })
+            .collect();
+        let path = directory.path().join("folder.git");
+        let repository = Repository::init(&path, &seeds, &by("Begin")).unwrap();
+        let checkouts = Checkouts::open(&directory.path().join("checkouts")).unwrap();
+        Self { directory, repository, checkouts }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn make_directory(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    pub(crate) fn head(&self) -> CommitId {
+        self.repository.head().unwrap().unwrap()
+    }
+
+    pub(crate) fn checkout(&self) -> Checkout {
+        self.checkouts.checkout(&self.repository, self.head()).unwrap()
+    }
+
+    pub(crate) fn overlay_delta(&self, checkout: CommitId, upper: &Path) -> Delta {
+        let view = View::Overlay(Root::open(upper).unwrap());
+        self.repository
+            .delta(checkout, &view, &Limits::WORKSPACE, &mut StatCache::default())
+            .unwrap()
+    }
+
+    pub(crate) fn plain_delta(&self, checkout: CommitId, root: &Path) -> Delta {
+        let view = View::Plain(Root::open(root).unwrap());
+        self.repository
+            .delta(checkout, &view, &Limits::WORKSPACE, &mut StatCache::default())
+            .unwrap()
+    }
+
+    pub(crate) fn land(&self, checkout: CommitId, seen: Option<TreeId>, delta: Delta) -> Outcome {
+        let by = by("Work");
+        let change = Change { delta, checkout, seen, by: &by, hold_as: "dsp_1" };
+        self.repository.commit(change).unwrap()
+    }
+
+    /// Commits what lies in an upper directory on top of the head.
+    pub(crate) fn commit_upper(&self, upper: &Path) -> Outcome {
+        let head = self.head();
+        self.land(head, None, self.overlay_delta(head, upper))
+    }
+
+    /// All files of the head as `path mode content`.
+    pub(crate) fn files(&self) -> Vec<(String, String)> {
+        self.files_of(self.head())
+    }
+
+    pub(crate) fn files_of(&self, commit: CommitId) -> Vec<(String, String)> {
+        let tree = self.repository.tree(commit).unwrap();
+        tree.into_iter()
+            .map(|(path, file)| {
+                let content = self.repository.blob(file.blob).unwrap();
+                (path.to_string(), String::from_utf8_lossy(&content).into_owned())
+            })
+            .collect()
+    }
+
+    /// git itself finds nothing wrong, and the folder can be cloned.
+    pub(crate) fn judge(&self) {
+        let said = git(&self.path("folder.git"), &["fsck", "--strict", "--full"]);
+        assert!(!said.contains("error") && !said.contains("warning"), "git fsck says: {said}");
+        let clone = self.path("clone-of-judge");
+        git(self.directory.path(), &["clone", "-q", "folder.git", "clone-of-judge"]);
+        fs::remove_dir_all(clone).unwrap();
+    }
+}
+
+pub(crate) fn tree_path(text: &str) -> TreePath {
+    TreePath::new(text).unwrap()
+}
+
+pub(crate) fn by(message: &str) -> Attribution {
+    let who = |name: &str, email: &str| Signature {
+        name: name.to_owned(),
+        email: email.to_owned(),
+        seconds: 1_790_000_000,
+    };
+    Attribution {
+        author: who("Ada Lovelace", "ada@example.org"),
+        committer: who("Remit", "remit@localhost"),
+        message: message.to_owned(),
+        trailers: vec![
+            Trailer::new("Dispatch", "dsp_1").unwrap(),
+            Trailer::new("Subject", "usr_1").unwrap(),
+        ],
+    }
+}
+
+/// Runs git in an environment without any configuration and returns all it says.
+pub(crate) fn git(directory: &Path, arguments: &[&str]) -> String {
+    let ran = Command::new("git")
+        .args(arguments)
+        .current_dir(directory)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("HOME", "/nonexistent")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned();
+    assert!(ran.status.success(), "git {arguments:?} failed: {said}");
+    said
+}
+
+pub(crate) fn write(directory: &Path, path: &str, content: &str) {
+    let path = directory.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, content).unwrap();
+}
+
+pub(crate) fn committed(outcome: Outcome) -> Committed {
+    match outcome {
+        Outcome::Committed(committed) => committed,
+        other => panic!("not committed: {other:?}"),
+    }
+}
+
+pub(crate) fn pairs(files: &[(&str, &str)]) -> Vec<(String, String)> {
+    files.iter().map(|(path, content)| ((*path).to_owned(), (*content).to_owned())).collect()
+}

@@ -1,0 +1,9 @@
+//! The committer against the real kernel and the real git, which judges from outside what was written.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod checkouts;
+mod commits;
+mod house;
+mod merges;
+mod sessions;
