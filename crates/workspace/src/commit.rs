@@ -145,6 +145,16 @@ impl Repository {
     /// Makes `change` the newest commit of the folder, on top of whatever is the newest one then. When this returns,
     /// what it says survives a crash and a power cut; if it fails, the folder is as before.
     pub fn commit(&self, change: Change<'_>) -> Result<Outcome, Error> {
+        self.settle(change, Goal::Head)
+    }
+
+    /// Holds `change` beside the folder, for somebody to decide: [`Outcome::Held`] with no path in conflict. The same
+    /// change-set of the same name is held once.
+    pub fn propose(&self, change: Change<'_>) -> Result<Outcome, Error> {
+        self.settle(change, Goal::Held)
+    }
+
+    fn settle(&self, change: Change<'_>, goal: Goal) -> Result<Outcome, Error> {
         if !is_plain_name(change.hold_as) {
             let path = Shown::new(change.hold_as.as_bytes());
             return Err(Error::NotAllowed { path, reason: Reason::ControlCharacter });
@@ -164,8 +174,20 @@ impl Repository {
             by: change.by,
             refusals,
         };
-        moving.land(stage, change.hold_as)
+        match goal {
+            Goal::Head => moving.land(stage, change.hold_as),
+            Goal::Held => moving.hold(stage, change.hold_as, Vec::new(), None),
+        }
     }
+}
+
+/// Where a change-set is to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Goal {
+    /// Onto the head, or beside it if it conflicts.
+    Head,
+    /// Beside the head.
+    Held,
 }
 
 /// A change-set on its way onto the head.
@@ -232,13 +254,33 @@ impl Moving<'_> {
             Some(locked) => locked,
             None => repository.refs.lock()?,
         };
-        let name = free_name(repository, hold_as)?;
+        let (name, held) = self.held_name(hold_as)?;
+        if let Some(commit) = held {
+            return Ok(Outcome::Held(Held { name, commit, paths, refusals: self.refusals }));
+        }
         let parents = [*self.checkout.raw()];
         let commit = commit_object(&mut stage, &self.ours, &parents, self.by, &self.refusals)?;
         if repository.publish(stage, Move { name: &name, from: None, to: commit }, Some(locked))? {
             return Ok(Outcome::Held(Held { name, commit, paths, refusals: self.refusals }));
         }
         Err(Error::Damaged { what: "ref moved under its lock", id: name })
+    }
+
+    /// A free name, or the one that holds this very change-set already: a caller that lost the answer asks again.
+    fn held_name(&self, hold_as: &str) -> Result<(String, Option<CommitId>), Error> {
+        let repository = self.repository;
+        let plain = format!("refs/remit/held/{hold_as}");
+        for number in 1..=HELD_MAX {
+            let name = if number == 1 { plain.clone() } else { format!("{plain}-{number}") };
+            let Some(held) = repository.refs.get(&name)?.map(CommitId::new) else {
+                return Ok((name, None));
+            };
+            let commit = repository.commit_of(held)?;
+            if commit.tree == *self.ours.raw() && commit.parents == [*self.checkout.raw()] {
+                return Ok((name, Some(held)));
+            }
+        }
+        Err(Error::Full { action: "hold so many change-sets of one dispatch" })
     }
 }
 
@@ -267,17 +309,6 @@ impl Repository {
         let synced = || packed.as_ref().map_or(Ok(()), Packed::sync);
         locked.swap(step.name, step.from.as_ref().map(CommitId::raw), step.to.raw(), synced)
     }
-}
-
-fn free_name(repository: &Repository, hold_as: &str) -> Result<String, Error> {
-    let plain = format!("refs/remit/held/{hold_as}");
-    for number in 1..=HELD_MAX {
-        let name = if number == 1 { plain.clone() } else { format!("{plain}-{number}") };
-        if repository.refs.get(&name)?.is_none() {
-            return Ok(name);
-        }
-    }
-    Err(Error::Full { action: "hold so many change-sets of one dispatch" })
 }
 
 pub(crate) fn commit_object(

@@ -31,14 +31,35 @@ fn a_conflict_is_held_whole_and_the_folder_stays() {
     write(&two, "new", "two");
     committed(house.land(start, None, house.overlay_delta(start, &one)));
     let head = house.head();
-    for name in ["refs/remit/held/dsp_1", "refs/remit/held/dsp_1-2"] {
-        let Outcome::Held(held) = house.land(start, None, house.overlay_delta(start, &two)) else {
-            panic!("a conflict landed");
-        };
-        assert_eq!((held.name.as_str(), held.paths.len()), (name, 1));
-        assert_eq!(house.files_of(held.commit), pairs(&[("a", "two"), ("b", "2"), ("new", "two")]));
+    for (name, new) in [("refs/remit/held/dsp_1", "two"), ("refs/remit/held/dsp_1-2", "more")] {
+        write(&two, "new", new);
+        for _ in ["once", "and again after a lost answer"] {
+            let outcome = house.land(start, None, house.overlay_delta(start, &two));
+            let Outcome::Held(held) = outcome else { panic!("a conflict landed") };
+            assert_eq!((held.name.as_str(), held.paths.len()), (name, 1));
+            let files = pairs(&[("a", "two"), ("b", "2"), ("new", new)]);
+            assert_eq!(house.files_of(held.commit), files);
+        }
     }
     assert_eq!(house.head(), head);
+    house.judge();
+}
+
+#[test]
+fn what_may_only_be_proposed_is_held_beside_the_folder() {
+    let house = House::new(&[("a", "1")]);
+    let start = house.head();
+    let upper = house.make_directory("upper");
+    write(&upper, "a", "proposed");
+    let by = by("Work");
+    let delta = house.overlay_delta(start, &upper);
+    let change = Change { delta, checkout: start, seen: None, by: &by, hold_as: "dsp_1" };
+    let Outcome::Held(held) = house.repository.propose(change).unwrap() else {
+        panic!("a proposal landed")
+    };
+    assert_eq!(held.paths, []);
+    assert_eq!(house.files_of(held.commit), pairs(&[("a", "proposed")]));
+    assert_eq!(house.head(), start);
     house.judge();
 }
 

@@ -1,0 +1,115 @@
+//! Named places at which a test may kill the server, as kill -9 would. Compiled to nothing without
+//! the feature `kill-points`, which only tests switch on.
+
+/// Every kill point, in about the order in which a dispatch passes them.
+pub const KILL_POINTS: &[&str] = &[
+    "before_create",
+    "after_create",
+    "before_add_turn",
+    "after_add_turn",
+    "after_open",
+    "after_placed",
+    "after_checkout",
+    "in_session_restore",
+    "after_box_start",
+    "after_box_recorded",
+    "after_gate_open",
+    "after_line_accept",
+    "after_agent_start",
+    "before_turn_started",
+    "after_turn_started",
+    "after_prompt_sent",
+    "before_append",
+    "after_append",
+    "after_input_sent",
+    "after_turn_outcome",
+    "after_freeze",
+    "before_commit",
+    "after_commit",
+    "after_commits",
+    "after_session_saved",
+    "after_thaw",
+    "before_turn_ended",
+    "after_turn_ended",
+    "before_reap",
+    "after_gate_close",
+    "after_box_kill",
+    "after_destroy",
+    "before_ended",
+    "after_ended",
+    "recovery_after_read",
+    "recovery_after_adopt",
+    "recovery_after_sweep",
+    "recovery_before_end",
+];
+
+/// Kills this process if the test chose this point.
+#[cfg(not(feature = "kill-points"))]
+#[inline]
+pub fn kill_point(_name: &'static str) {}
+
+#[cfg(feature = "kill-points")]
+pub use armed::{UnknownKillPoint, arm, kill_point};
+
+#[cfg(feature = "kill-points")]
+mod armed {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static ARMED: OnceLock<(String, AtomicU64)> = OnceLock::new();
+
+    /// There is no such kill point, or another one was chosen before.
+    #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+    #[error("there is no kill point `{0}`, or another one was chosen before")]
+    pub struct UnknownKillPoint(pub String);
+
+    /// Chooses where this process dies: at the `nth` (from 1) time that it passes the point `name`.
+    pub fn arm(name: &str, nth: u64) -> Result<(), UnknownKillPoint> {
+        let unknown = || UnknownKillPoint(name.to_owned());
+        if !super::KILL_POINTS.contains(&name) {
+            return Err(unknown());
+        }
+        ARMED.set((name.to_owned(), AtomicU64::new(nth))).map_err(|_| unknown())
+    }
+
+    /// Kills this process if the test chose this point.
+    pub fn kill_point(name: &'static str) {
+        if let Some((armed, left)) = ARMED.get()
+            && armed == name
+            && left.fetch_sub(1, Ordering::SeqCst) == 1
+        {
+            let this = rustix::process::getpid();
+            drop(rustix::process::kill_process(this, rustix::process::Signal::KILL));
+            std::process::abort();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::KILL_POINTS;
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    #[test]
+    fn every_kill_point_stands_in_the_code_and_every_one_there_is_in_the_list() {
+        let mut found = BTreeSet::new();
+        collect(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut found);
+        let listed: BTreeSet<String> = KILL_POINTS.iter().map(|&name| name.to_owned()).collect();
+        assert_eq!(listed, found);
+        assert!(listed.len() >= 25);
+    }
+
+    fn collect(folder: &Path, found: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(folder).expect("the source is there") {
+            let path = entry.expect("readable").path();
+            if path.is_dir() {
+                collect(&path, found);
+            } else if path.extension().is_some_and(|ext| ext == "rs") {
+                let text = std::fs::read_to_string(&path).expect("text");
+                let calls = text.split("kill_point(\"").skip(1);
+                found.extend(calls.filter_map(|rest| rest.split('"').next()).map(str::to_owned));
+            }
+        }
+    }
+}
