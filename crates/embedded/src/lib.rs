@@ -1,1 +1,5 @@
 //! Every port on this machine, nothing to install.
+
+pub mod lock;
+pub mod sqlite;
+pub mod system;

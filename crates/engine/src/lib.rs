@@ -6,3 +6,5 @@
 pub mod port;
 pub mod runner;
 pub mod task;
+
+pub mod conformance;

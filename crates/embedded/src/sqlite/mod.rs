@@ -1,0 +1,206 @@
+//! The ledger and the directory in one `SQLite` file: `remit.sqlite` in the data directory.
+//!
+//! One thread writes and groups what waits into one transaction and one sync; a few threads read.
+//! What a power cut or kill -9 leaves is what was acknowledged, and whole. Nothing here knows what
+//! an entry means.
+
+mod schema;
+
+mod directory;
+mod read;
+mod row;
+mod write;
+
+mod queue;
+mod readers;
+mod tails;
+mod writer;
+
+mod failure;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use engine::port::{
+    Accepted, Append, Directory, DispatchQuery, Durability, Key, KeyHash, Ledger, LedgerError,
+    NewDispatch, NewTurn, Page, Person, Record, Workspace,
+};
+use model::{
+    DispatchId, Entry, Event, EventId, KeyId, Session, SessionId, Turn, TurnId, UserId, WorkspaceId,
+};
+use rusqlite::Connection;
+
+pub use self::schema::{DATABASE_FILE, OpenError};
+
+use self::failure::Failure;
+use self::readers::Readers;
+use self::row::Body;
+use self::tails::{Change, Tails};
+use self::write::Addition;
+use self::writer::Writer;
+use crate::lock::DataLock;
+
+/// The ledger and the directory of one machine.
+///
+/// When it is dropped, what waits to be written is written and synced.
+#[derive(Debug)]
+pub struct SqliteLedger {
+    // In the order in which they end: the lock last.
+    writer: Writer,
+    readers: Readers,
+    tails: Arc<Tails>,
+    _lock: DataLock,
+}
+
+impl SqliteLedger {
+    /// Opens the ledger in a data directory, which must exist, and takes the directory for this
+    /// process. Creates the file, or brings an older one up to date. Blocks while it does.
+    pub fn open(directory: &Path) -> Result<Self, OpenError> {
+        let lock = DataLock::take(directory)?;
+        let path = directory.join(DATABASE_FILE);
+        let connection = schema::open_writer(&path)?;
+        let tails = Arc::<Tails>::default();
+        let writer = Writer::start(&path, connection, Arc::clone(&tails))?;
+        let readers = Readers::start(&path)?;
+        Ok(Self { writer, readers, tails, _lock: lock })
+    }
+
+    /// Completes when nothing can be written any more, because a sync failed or the file is
+    /// damaged: the process should stop, and a new one find out what is there.
+    pub async fn broken(&self) {
+        self.writer.broken().await;
+    }
+
+    async fn change<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let work = move |connection: &Connection| Ok((work(connection)?, Change::NONE));
+        self.writer.write(Durability::Synced, work).await
+    }
+}
+
+#[async_trait]
+impl Ledger for SqliteLedger {
+    async fn create(&self, mut new: NewDispatch) -> Result<Accepted, LedgerError> {
+        let bodies = Body::all(std::mem::take(&mut new.events))?;
+        self.writer.write(Durability::Synced, move |c| write::create(c, &new, bodies)).await
+    }
+
+    async fn open(&self, dispatch: DispatchId) -> Result<Record, LedgerError> {
+        self.change(move |c| write::open(c, dispatch)).await
+    }
+
+    async fn append(&self, append: Append) -> Result<EventId, LedgerError> {
+        let Append { dispatch, epoch, events, at, state, cursor, recovery, durability } = append;
+        let bodies = Body::all(events)?;
+        let addition = Addition { dispatch, epoch, bodies, at, state, cursor, recovery };
+        self.writer.write(durability, move |c| write::append(c, addition)).await
+    }
+
+    async fn add_turn(&self, turn: NewTurn) -> Result<Accepted, LedgerError> {
+        let body = Body::of(Event::TurnAccepted {
+            turn: turn.turn.clone(),
+            number: turn.number,
+            prompt: turn.prompt.clone(),
+        })?;
+        self.writer.write(Durability::Synced, move |c| write::add_turn(c, turn, body)).await
+    }
+
+    async fn read(
+        &self,
+        dispatch: DispatchId,
+        after: EventId,
+        limit: u32,
+    ) -> Result<Vec<Entry>, LedgerError> {
+        if let Some(entries) = self.tails.read(dispatch, after, limit) {
+            return Ok(entries);
+        }
+        self.readers.read(move |c| read::entries(c, dispatch, after, limit)).await
+    }
+
+    async fn record(&self, dispatch: DispatchId) -> Result<Option<Record>, LedgerError> {
+        self.readers.read(move |c| read::record(c, dispatch)).await
+    }
+
+    async fn records(&self, query: DispatchQuery) -> Result<Page<Record>, LedgerError> {
+        self.readers.read(move |c| read::records(c, &query)).await
+    }
+
+    async fn live(&self) -> Result<Vec<Record>, LedgerError> {
+        self.readers.read(read::live).await
+    }
+
+    async fn turn(&self, session: SessionId, turn: &TurnId) -> Result<Option<Turn>, LedgerError> {
+        let turn = turn.clone();
+        self.readers.read(move |c| read::turn(c, session, &turn)).await
+    }
+
+    async fn turns(&self, session: SessionId, limit: u32) -> Result<Vec<Turn>, LedgerError> {
+        self.readers.read(move |c| read::turns(c, session, limit)).await
+    }
+
+    async fn session(&self, session: SessionId) -> Result<Option<Session>, LedgerError> {
+        self.readers.read(move |c| read::session(c, session)).await
+    }
+
+    async fn sessions(&self, subject: UserId, limit: u32) -> Result<Vec<Session>, LedgerError> {
+        self.readers.read(move |c| read::sessions(c, subject, limit)).await
+    }
+
+    async fn wait(&self, dispatch: DispatchId, after: EventId) {
+        let cell = self.tails.join(dispatch);
+        if !cell.is_known() {
+            // The cell is in place before the stream is read, so nothing falls between the two.
+            match self.readers.read(move |c| read::head(c, dispatch)).await {
+                Ok(Some((last, closed))) => cell.learn(last, closed),
+                Ok(None) | Err(_) => return,
+            }
+        }
+        cell.wait(after).await;
+    }
+}
+
+#[async_trait]
+impl Directory for SqliteLedger {
+    async fn add_person(&self, person: Person) -> Result<Person, LedgerError> {
+        self.change(move |c| directory::add_person(c, &person)).await
+    }
+
+    async fn person(&self, id: UserId) -> Result<Option<Person>, LedgerError> {
+        self.readers.read(move |c| directory::person(c, id)).await
+    }
+
+    async fn people(&self) -> Result<Vec<Person>, LedgerError> {
+        self.readers.read(directory::people).await
+    }
+
+    async fn add_key(&self, key: Key, hash: KeyHash) -> Result<(), LedgerError> {
+        self.change(move |c| directory::add_key(c, &key, hash)).await
+    }
+
+    async fn key(&self, hash: KeyHash) -> Result<Option<Key>, LedgerError> {
+        self.readers.read(move |c| directory::key(c, hash)).await
+    }
+
+    async fn keys(&self, subject: UserId) -> Result<Vec<Key>, LedgerError> {
+        self.readers.read(move |c| directory::keys(c, subject)).await
+    }
+
+    async fn remove_key(&self, id: KeyId) -> Result<bool, LedgerError> {
+        self.change(move |c| directory::remove_key(c, id)).await
+    }
+
+    async fn add_workspace(&self, workspace: Workspace) -> Result<Workspace, LedgerError> {
+        self.change(move |c| directory::add_workspace(c, &workspace)).await
+    }
+
+    async fn workspace(&self, id: WorkspaceId) -> Result<Option<Workspace>, LedgerError> {
+        self.readers.read(move |c| directory::workspace(c, id)).await
+    }
+
+    async fn workspaces(&self, owner: UserId) -> Result<Vec<Workspace>, LedgerError> {
+        self.readers.read(move |c| directory::workspaces(c, owner)).await
+    }
+}

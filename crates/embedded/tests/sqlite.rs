@@ -1,0 +1,21 @@
+//! The ledger in one file keeps the promises of its ports.
+
+use embedded::sqlite::SqliteLedger;
+
+/// Makes ledgers, each in a folder of its own.
+fn fresh(folders: &tempfile::TempDir) -> SqliteLedger {
+    let folder = tempfile::tempdir_in(folders.path()).expect("a folder").keep();
+    SqliteLedger::open(&folder).expect("opens")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conforms_as_a_ledger() {
+    let folders = tempfile::tempdir().expect("a folder");
+    engine::conformance::ledger::ledger(async || fresh(&folders)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conforms_as_a_directory() {
+    let folders = tempfile::tempdir().expect("a folder");
+    engine::conformance::directory::directory(async || fresh(&folders)).await;
+}

@@ -1,0 +1,118 @@
+//! Checks the promises of [`Directory`].
+
+use model::{KeyId, WorkspaceName};
+
+use super::fixture::{Ids, at};
+use crate::port::{Directory, Key, KeyHash, LedgerError, Person, Scope, Workspace};
+
+/// Checks every promise, each with a directory from `fresh`, which may share its store.
+///
+/// # Panics
+/// When a promise is broken.
+pub async fn directory<D: Directory>(fresh: impl AsyncFn() -> D) {
+    a_person_is_added_once_by_mail(&fresh().await).await;
+    a_key_is_found_by_its_hash_until_removed(&fresh().await).await;
+    a_workspace_is_added_once_by_name_for_its_owner(&fresh().await).await;
+    an_id_is_given_once(&fresh().await).await;
+}
+
+fn person(ids: &Ids, ms: u64) -> Person {
+    let id = ids.user();
+    Person {
+        id,
+        email: format!("{id}@example.org"),
+        name: "Jane \u{1f600} 'Doe'".to_owned(),
+        concurrent_max: 3,
+        created: at(ms),
+    }
+}
+
+fn key(ids: &Ids, of: &Person, ms: u64) -> (Key, KeyHash) {
+    let key = Key {
+        id: KeyId::from_uuid(ids.uuid()),
+        subject: of.id,
+        label: "laptop".to_owned(),
+        scopes: vec![Scope::Agent, Scope::Admin],
+        created: at(ms),
+        expires: None,
+    };
+    let mut hash = KeyHash([7; 32]);
+    hash.0[..16].copy_from_slice(key.id.uuid().as_bytes());
+    (key, hash)
+}
+
+fn workspace(ids: &Ids, of: &Person, name: &str, ms: u64) -> Workspace {
+    let name: WorkspaceName = name.parse().expect("a valid name");
+    Workspace { id: ids.workspace(), name, owner: of.id, created: at(ms) }
+}
+
+async fn a_person_is_added_once_by_mail(directory: &impl Directory) {
+    let ids = Ids::new();
+    let (jane, joe) = (person(&ids, 1), person(&ids, 2));
+    assert_eq!(directory.person(jane.id).await.expect("readable"), None);
+    assert_eq!(directory.add_person(joe.clone()).await.expect("new"), joe);
+    assert_eq!(directory.add_person(jane.clone()).await.expect("new"), jane);
+    let again = Person { email: jane.email.clone(), ..person(&ids, 3) };
+    assert_eq!(directory.add_person(again.clone()).await.expect("found"), jane);
+    assert_eq!(directory.person(again.id).await.expect("readable"), None, "found, not added");
+    assert_eq!(directory.person(jane.id).await.expect("readable"), Some(jane.clone()));
+    let mut people = directory.people().await.expect("readable");
+    people.retain(|person| [jane.id, joe.id].contains(&person.id));
+    assert_eq!(people, [jane, joe], "oldest first");
+}
+
+async fn a_key_is_found_by_its_hash_until_removed(directory: &impl Directory) {
+    let ids = Ids::new();
+    let jane = directory.add_person(person(&ids, 1)).await.expect("new");
+    let (first, first_hash) = key(&ids, &jane, 5);
+    let (second, second_hash) = key(&ids, &jane, 4);
+    let second = Key { expires: Some(at(9)), scopes: vec![], ..second };
+    assert_eq!(directory.key(first_hash).await.expect("readable"), None);
+    directory.add_key(first.clone(), first_hash).await.expect("new");
+    directory.add_key(second.clone(), second_hash).await.expect("new");
+    assert_eq!(directory.key(first_hash).await.expect("readable"), Some(first.clone()));
+    assert_eq!(directory.key(second_hash).await.expect("readable"), Some(second.clone()));
+    let keys = directory.keys(jane.id).await.expect("readable");
+    assert_eq!(keys, [second.clone(), first.clone()], "oldest first");
+    assert!(directory.remove_key(first.id).await.expect("removed"));
+    assert!(!directory.remove_key(first.id).await.expect("nothing to remove"));
+    assert_eq!(directory.key(first_hash).await.expect("readable"), None);
+    assert_eq!(directory.keys(jane.id).await.expect("readable"), [second]);
+}
+
+async fn a_workspace_is_added_once_by_name_for_its_owner(directory: &impl Directory) {
+    let ids = Ids::new();
+    let jane = directory.add_person(person(&ids, 1)).await.expect("new");
+    let joe = directory.add_person(person(&ids, 2)).await.expect("new");
+    let home = workspace(&ids, &jane, "home", 3);
+    let notes = workspace(&ids, &jane, "notes", 2);
+    let of_joe = workspace(&ids, &joe, "home", 1);
+    for new in [&home, &notes, &of_joe] {
+        assert_eq!(directory.workspace(new.id).await.expect("readable"), None);
+        assert_eq!(directory.add_workspace(new.clone()).await.expect("new"), *new);
+        assert_eq!(directory.workspace(new.id).await.expect("readable").as_ref(), Some(new));
+    }
+    let again = workspace(&ids, &jane, "home", 4);
+    assert_eq!(directory.add_workspace(again).await.expect("found"), home);
+    let of_jane = directory.workspaces(jane.id).await.expect("readable");
+    assert_eq!(of_jane, [notes, home], "oldest first");
+    assert_eq!(directory.workspaces(joe.id).await.expect("readable"), [of_joe]);
+}
+
+async fn an_id_is_given_once(directory: &impl Directory) {
+    let ids = Ids::new();
+    let jane = directory.add_person(person(&ids, 1)).await.expect("new");
+    let twin = Person { id: jane.id, ..person(&ids, 2) };
+    let refused = directory.add_person(twin).await;
+    assert!(matches!(refused, Err(LedgerError::Conflict { .. })), "{refused:?}");
+    let home = directory.add_workspace(workspace(&ids, &jane, "home", 1)).await.expect("new");
+    let twin = Workspace { id: home.id, ..workspace(&ids, &jane, "other", 2) };
+    let refused = directory.add_workspace(twin).await;
+    assert!(matches!(refused, Err(LedgerError::Conflict { .. })), "{refused:?}");
+    let (first, hash) = key(&ids, &jane, 1);
+    directory.add_key(first.clone(), hash).await.expect("new");
+    let (other, _) = key(&ids, &jane, 2);
+    let refused = directory.add_key(other, hash).await;
+    assert!(matches!(refused, Err(LedgerError::Conflict { .. })), "{refused:?}");
+    assert_eq!(directory.key(hash).await.expect("readable"), Some(first));
+}

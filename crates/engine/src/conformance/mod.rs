@@ -1,0 +1,9 @@
+//! What every adapter of a port must keep, checked through the port alone.
+//!
+//! An adapter's test calls one function here with what makes a fresh adapter. A broken promise is a
+//! panic that names it.
+
+pub mod directory;
+pub mod ledger;
+
+mod fixture;
