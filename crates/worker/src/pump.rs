@@ -106,13 +106,13 @@ impl Pump {
     /// Waits until something can be done and does it.
     fn step(&mut self) -> io::Result<Option<Over>> {
         let now = now();
-        if let Some(over) = self.over(now) {
-            return Ok(Some(over));
-        }
         if self.link.call(now) {
             self.greet();
         }
         self.speak(now);
+        if let Some(over) = self.over(now) {
+            return Ok(Some(over));
+        }
         for (source, ready) in self.wait(now)? {
             self.serve(source, ready);
         }

@@ -1,0 +1,6 @@
+//! The real worker, real agents and the real server end of the line.
+
+#[cfg(test)]
+mod line;
+#[cfg(test)]
+mod rig;
