@@ -1,0 +1,164 @@
+//! The host uids that boxes borrow, one each. Knows no box.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::OwnedFd;
+#[expect(
+    clippy::disallowed_types,
+    reason = "poisoning is harmless here and parking_lot is a dependency"
+)]
+use std::sync::Mutex;
+use std::sync::{Arc, PoisonError};
+
+use crate::Error;
+
+/// Host uids that no account uses and boxes may borrow. The gid of a box is its uid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UidRange {
+    first: u32,
+    count: u32,
+}
+
+impl UidRange {
+    /// `count` uids from `first` on. `None` if the range is empty, holds uid 0, an overflow uid
+    /// (65534, 65535) or the invalid one (`u32::MAX`), or has more than a million members.
+    #[must_use]
+    pub fn new(first: u32, count: u32) -> Option<Self> {
+        let end = first.checked_add(count)?;
+        let forbidden = first == 0 || (first <= 65_535 && end > 65_534);
+        (count > 0 && count <= 1_000_000 && end < u32::MAX && !forbidden)
+            .then_some(Self { first, count })
+    }
+
+    pub(crate) fn contains(self, uid: u32) -> bool {
+        uid >= self.first && uid - self.first < self.count
+    }
+}
+
+impl Default for UidRange {
+    /// 65,536 uids from 2,000,000,000 on: above every account and every usual subordinate range.
+    fn default() -> Self {
+        Self { first: 2_000_000_000, count: 65_536 }
+    }
+}
+
+#[derive(Debug)]
+struct Pool {
+    next: u32,
+    leased: BTreeSet<u32>,
+    /// User namespaces that map the owner of the server's files to a uid, kept for the next lease.
+    maps: BTreeMap<u32, Arc<OwnedFd>>,
+}
+
+/// How many mapping namespaces are kept; beyond it the oldest uid's goes.
+const MAPS_MAX: usize = 2048;
+
+#[derive(Debug)]
+#[expect(clippy::disallowed_types, reason = "as above")]
+pub(crate) struct Uids {
+    range: UidRange,
+    pool: Mutex<Pool>,
+}
+
+impl Uids {
+    #[expect(clippy::disallowed_types, reason = "as above")]
+    pub(crate) fn new(range: UidRange) -> Arc<Self> {
+        let pool = Pool { next: 0, leased: BTreeSet::new(), maps: BTreeMap::new() };
+        Arc::new(Self { range, pool: Mutex::new(pool) })
+    }
+
+    /// Leases a uid, the least recently used kind of free one.
+    pub(crate) fn lease(self: &Arc<Self>) -> Result<UidLease, Error> {
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..self.range.count {
+            let uid = self.range.first + pool.next;
+            pool.next = (pool.next + 1) % self.range.count;
+            if pool.leased.insert(uid) {
+                return Ok(UidLease { uid, uids: Some(Arc::clone(self)), own: false });
+            }
+        }
+        Err(Error::NoUid(self.range.count))
+    }
+
+    /// Takes a given uid for a box that was found. A uid outside the range needs no lease.
+    pub(crate) fn adopt(self: &Arc<Self>, uid: u32) -> UidLease {
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        let ours = self.range.contains(uid) && pool.leased.insert(uid);
+        UidLease { uid, uids: ours.then(|| Arc::clone(self)), own: false }
+    }
+
+    /// The mapping namespace of a uid, made by `make` on first use.
+    pub(crate) fn map(
+        &self,
+        uid: u32,
+        make: impl FnOnce() -> Result<OwnedFd, Error>,
+    ) -> Result<Arc<OwnedFd>, Error> {
+        let known =
+            self.pool.lock().unwrap_or_else(PoisonError::into_inner).maps.get(&uid).cloned();
+        if let Some(map) = known {
+            return Ok(map);
+        }
+        let map = Arc::new(make()?);
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        if pool.maps.len() >= MAPS_MAX {
+            pool.maps.pop_first();
+        }
+        pool.maps.insert(uid, Arc::clone(&map));
+        Ok(map)
+    }
+}
+
+/// A uid that belongs to one box until this is dropped.
+#[derive(Debug)]
+pub(crate) struct UidLease {
+    uid: u32,
+    uids: Option<Arc<Uids>>,
+    own: bool,
+}
+
+impl UidLease {
+    /// A uid that is not pooled: the server's own.
+    pub(crate) fn own(uid: u32) -> Self {
+        Self { uid, uids: None, own: true }
+    }
+
+    pub(crate) fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    /// Whether the box runs as the server's own user.
+    pub(crate) fn is_own(&self) -> bool {
+        self.own
+    }
+}
+
+impl Drop for UidLease {
+    fn drop(&mut self) {
+        if let Some(uids) = &self.uids {
+            uids.pool.lock().unwrap_or_else(PoisonError::into_inner).leased.remove(&self.uid);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uid_is_never_leased_twice_and_comes_back() {
+        let uids = Uids::new(UidRange::new(100_000, 2).unwrap());
+        let first = uids.lease().unwrap();
+        let second = uids.lease().unwrap();
+        assert_ne!(first.uid(), second.uid());
+        assert!(matches!(uids.lease(), Err(Error::NoUid(2))));
+        drop(first);
+        assert_eq!(uids.lease().unwrap().uid(), 100_000);
+    }
+
+    #[test]
+    fn a_range_never_holds_root_or_the_overflow_uid() {
+        for (first, count) in [(0, 10), (65_534, 1), (60_000, 10_000), (1, 0), (u32::MAX - 1, 2)] {
+            assert_eq!(UidRange::new(first, count), None);
+        }
+        assert!(UidRange::new(100_000, 65_536).is_some());
+    }
+}

@@ -1,0 +1,126 @@
+//! Boxes for tests: a launcher of one's own, a box that runs a script, its output.
+#![expect(clippy::print_stdout, reason = "a skipped test says why")]
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use sandbox::{Child, Config, Exit, Launcher, NetPool, Scratch, ScratchLimits, Spec, Wall};
+
+/// Longer than anything a test waits for.
+pub(crate) const LONG: Duration = Duration::from_secs(30);
+
+pub(crate) fn config() -> Config {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let mut config = Config::new(format!("sbtest-{}-{number}", std::process::id()));
+    config.zygote = Some(PathBuf::from(env!("CARGO_BIN_EXE_sandbox-zygote")));
+    config
+}
+
+pub(crate) fn launcher() -> Arc<Launcher> {
+    Arc::new(Launcher::start(config()).expect("a launcher starts"))
+}
+
+/// Whether the wall stands; says so if not, for then the test cannot say anything.
+pub(crate) fn stands(launcher: &Launcher, wall: Wall) -> bool {
+    match launcher.report().missing(wall) {
+        None => true,
+        Some(reason) => {
+            println!("skipped: {wall} is missing here: {reason}");
+            false
+        }
+    }
+}
+
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+pub(crate) fn scratch(launcher: &Launcher) -> Scratch {
+    launcher.scratch(&ScratchLimits::default()).expect("a scratch")
+}
+
+/// How a box ended and what it wrote to its standard output and error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) exit: Exit,
+    pub(crate) output: String,
+}
+
+/// A specification whose output comes back through the returned pipe.
+pub(crate) fn spec(argv: &[&str]) -> (Spec, File) {
+    let mut spec = Spec::new("box", argv);
+    spec.env = vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())];
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    spec.stdio.stderr = Some(writer.try_clone().expect("a copy").into());
+    spec.stdio.stdout = Some(writer.into());
+    (spec, File::from(OwnedFd::from(reader)))
+}
+
+/// Runs a box to its end and removes it.
+pub(crate) fn run(launcher: &Launcher, argv: &[&str], change: impl FnOnce(&mut Spec)) -> Outcome {
+    let (mut spec, mut reader) = spec(argv);
+    change(&mut spec);
+    let child = launcher.spawn(spec, scratch(launcher)).expect("the box starts");
+    finish(child, &mut reader)
+}
+
+pub(crate) fn finish(mut child: Child, reader: &mut File) -> Outcome {
+    let mut output = Vec::new();
+    reader.read_to_end(&mut output).expect("the pipe can be read");
+    let exit = child.wait(Some(LONG)).expect("waiting works").expect("the box ends");
+    child.destroy().expect("the box can be removed");
+    Outcome { exit, output: String::from_utf8_lossy(&output).into_owned() }
+}
+
+pub(crate) fn sh(launcher: &Launcher, script: &str) -> Outcome {
+    run(launcher, &["/bin/sh", "-c", script], |_| {})
+}
+
+/// Runs a python script with `libc`, `errno` and `sys_(nr, …) -> -errno or result` at hand.
+pub(crate) fn python(launcher: &Launcher, script: &str) -> Outcome {
+    run(launcher, &["/usr/bin/python3", "-IS", "-c", &prelude(script)], |_| {})
+}
+
+pub(crate) fn prelude(script: &str) -> String {
+    format!(
+        "import ctypes, errno, os, socket, struct, sys\n\
+         libc = ctypes.CDLL(None, use_errno=True)\n\
+         def sys_(*args):\n\
+         \x20   args = [ctypes.c_long(a) if isinstance(a, int) else a for a in args]\n\
+         \x20   r = libc.syscall(*args)\n\
+         \x20   return -ctypes.get_errno() if r == -1 else r\n\
+         def name(r): return errno.errorcode.get(-r, str(r)) if r < 0 else 'ok'\n\
+         {script}"
+    )
+}
+
+pub(crate) fn has_python() -> bool {
+    let there = Path::new("/usr/bin/python3").exists();
+    if !there {
+        println!("skipped: this machine has no /usr/bin/python3");
+    }
+    there
+}
+
+/// A pool of one network namespace with a listener on port 8700.
+pub(crate) fn pool(launcher: &Arc<Launcher>) -> NetPool {
+    NetPool::new(Arc::clone(launcher), vec![8700], 1)
+}
+
+/// Waits for a condition, a short while apart, until a deadline.
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..3000 {
+        if holds() {
+            return;
+        }
+        let pause = rustix::event::Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+        rustix::event::poll(&mut [], Some(&pause)).ok();
+    }
+    panic!("not within 30 s: {what}");
+}

@@ -1,0 +1,1 @@
+//! Bounds on what a box uses, one test each.

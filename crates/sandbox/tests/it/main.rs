@@ -1,0 +1,13 @@
+//! The real kernel against the real library. Needs no root: what root alone can have is tested as
+//! root, and the same walls again as an ordinary user.
+
+#[cfg(test)]
+mod escape;
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod life;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod views;
