@@ -137,8 +137,13 @@ impl Repository {
         cache: &mut StatCache,
     ) -> Result<Delta, Error> {
         let found = walk::walk(folder, self.trees(), &origin, limits)?;
-        let reader =
-            Reader { root: folder.root, store: &self.store, limits, cache, stage: self.stage() };
+        let reader = Reader {
+            root: folder.root,
+            known: self.store.known(),
+            limits,
+            cache,
+            stage: self.stage(),
+        };
         reader.delta(found, origin)
     }
 

@@ -11,21 +11,22 @@ use crate::{
     git::{
         object::{Entry, Kind},
         pack::Stage,
-        store::{self, Store},
+        store::{self, Known},
     },
+    overlay::has_marks,
     root::{Root, Whole, is_executable},
     tree::file_entry,
-    walk::{Candidate, Found, Link, has_overlay_xattr, reason},
+    walk::{Candidate, Found, Link, reason},
 };
 
 /// Remembers the content of files by their stat, so that what did not change is not read again. For one folder.
 #[derive(Debug, Default)]
 pub struct StatCache {
-    files: HashMap<String, Known>,
+    files: HashMap<String, Remembered>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Known {
+struct Remembered {
     print: Print,
     blob: BlobId,
 }
@@ -77,7 +78,7 @@ impl StatCache {
         let nanos =
             |(seconds, nanos): (i64, i64)| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
         if now_nanos() - nanos(print.changed) > SETTLED_AFTER_NANOS {
-            self.files.insert(path.as_str().to_owned(), Known { print, blob });
+            self.files.insert(path.as_str().to_owned(), Remembered { print, blob });
         } else {
             self.files.remove(path.as_str());
         }
@@ -102,7 +103,7 @@ static LARGE: Mutex<()> = Mutex::new(());
 /// Where content is read from and where it goes.
 pub(crate) struct Reader<'a> {
     pub(crate) root: &'a Root,
-    pub(crate) store: &'a Store,
+    pub(crate) known: Known,
     pub(crate) limits: &'a Limits,
     pub(crate) cache: &'a mut StatCache,
     pub(crate) stage: Stage,
@@ -164,7 +165,7 @@ impl Reader<'_> {
             if file.before.is_some_and(|before| is_as_before(before, after)) {
                 return Ok(Ok(()));
             }
-            if self.store.knows(blob.raw()) {
+            if self.known.has(blob.raw()) {
                 return Ok(self.upsert(file.path.clone(), after, gathered));
             }
         }
@@ -206,7 +207,7 @@ impl Reader<'_> {
         }
         gathered.bytes += whole.content.len() as u64;
         let taken = self.upsert(file.path.clone(), after, gathered);
-        if taken.is_ok() && !self.store.knows(&id) {
+        if taken.is_ok() && !self.known.has(&id) {
             self.stage.put_hashed(Kind::Blob, id, &whole.content)?;
         }
         Ok(taken)
@@ -242,8 +243,7 @@ const ATTRIBUTES_BYTES_MAX: usize = 1 << 20;
 
 /// What can only be said of an open file.
 fn check_content(file: &Candidate, whole: &Whole) -> Result<(), Reason> {
-    let marked = |mark| has_overlay_xattr(whole.file.as_fd(), mark);
-    if marked("metacopy") || marked("redirect") {
+    if has_marks(whole.file.as_fd(), &["metacopy", "redirect"]) {
         return Err(Reason::OverlayRedirect);
     }
     // Swapped, since the walk, for a file with names elsewhere.

@@ -16,6 +16,7 @@ mod error;
 mod git;
 mod history;
 mod id;
+mod overlay;
 mod path;
 mod point;
 mod policy;

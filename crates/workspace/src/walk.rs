@@ -8,11 +8,12 @@ use std::{
     path::Path,
 };
 
-use rustix::fs::{FileType, Stat, fgetxattr};
+use rustix::fs::{FileType, Stat};
 
 use crate::{
     Edit, Error, Limits, Reason, Refusals, TreeId, TreePath,
     git::object::{Entry, Tree, mode},
+    overlay::{Opaque, has_marks, opaqueness},
     policy::{check_contained, check_name, check_target, fold, is_special},
     root::{Root, RootError, names, open_directory_in, read_link_in, stat_in, type_of},
     tree::Trees,
@@ -238,8 +239,7 @@ impl Walk<'_> {
         if u64::try_from(stat.st_size).unwrap_or(u64::MAX) > self.limits.file_bytes_max {
             return Err(Reason::TooLarge);
         }
-        // In a whole folder most files are as before; what counts is counted when they are read.
-        if self.source == Source::Overlay && self.found.changes() >= self.limits.changes_max {
+        if self.is_full() {
             return Err(Reason::TooMany);
         }
         let path = TreePath::from_checked(path);
@@ -251,7 +251,7 @@ impl Walk<'_> {
         if is_special(name) {
             return Err(Reason::LinkIsSpecial);
         }
-        if self.source == Source::Overlay && self.found.changes() >= self.limits.changes_max {
+        if self.is_full() {
             return Err(Reason::TooMany);
         }
         let target = read_link_in(place.fd, name.as_bytes()).map_err(|error| reason(&error))?;
@@ -282,7 +282,7 @@ impl Walk<'_> {
             Some(entry) => self.trees.read(&entry.id)?,
             None => Tree::new(),
         };
-        let shape = if overlay == Opaque::No { place.shape } else { Shape::Whole };
+        let shape = if overlay == Opaque::Yes { Shape::Whole } else { place.shape };
         let whiteout_files = overlay == Opaque::WithWhiteoutFiles;
         let depth = place.depth + 1;
         let inner = Place { fd: directory.as_fd(), path, depth, shape, whiteout_files };
@@ -292,6 +292,9 @@ impl Walk<'_> {
     fn open(&self, name: &str, place: &Place<'_>) -> Result<(OwnedFd, Opaque), Reason> {
         if place.depth + 1 >= self.limits.depth_max {
             return Err(Reason::TooDeep);
+        }
+        if self.is_full() {
+            return Err(Reason::TooMany);
         }
         let directory =
             open_directory_in(place.fd, Path::new(name)).map_err(|error| reason(&error))?;
@@ -311,7 +314,7 @@ impl Walk<'_> {
             FileType::RegularFile if place.whiteout_files && stat.st_size == 0 => {
                 let root = place.fd.try_clone_to_owned().map(Root::new);
                 let file = root.ok().and_then(|root| root.read_whole(as_path(name), 0).ok());
-                file.is_some_and(|file| has_overlay_xattr(file.file.as_fd(), "whiteout"))
+                file.is_some_and(|file| has_marks(file.file.as_fd(), &["whiteout"]))
             }
             _ => false,
         }
@@ -327,11 +330,15 @@ impl Walk<'_> {
         }
     }
 
+    /// Whether no more changes are taken. In a whole folder most entries are as before: what counts there is counted
+    /// when they are read.
+    fn is_full(&self) -> bool {
+        self.source == Source::Overlay && self.found.changes() >= self.limits.changes_max
+    }
+
     fn delete(&mut self, place: &Place<'_>, name: &[u8]) {
         match str::from_utf8(name) {
-            _ if self.found.changes() >= self.limits.changes_max
-                && self.source == Source::Overlay =>
-            {
+            _ if self.is_full() => {
                 self.refuse(&place.shown(name), Reason::TooMany);
             }
             Ok(name) => {
@@ -361,39 +368,6 @@ impl<'a, Names: Iterator<Item = &'a Vec<u8>>> Twins<'a, Names> {
         }
         self.folded.insert(fold(name))
     }
-}
-
-/// Whether a directory of an overlay hides what lies below it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Opaque {
-    No,
-    Yes,
-    WithWhiteoutFiles,
-}
-
-fn opaqueness(directory: BorrowedFd<'_>) -> Result<Opaque, Reason> {
-    if has_overlay_xattr(directory, "redirect") {
-        return Err(Reason::OverlayRedirect);
-    }
-    for namespace in OVERLAY_NAMESPACES {
-        let mut value = [0_u8; 8];
-        match fgetxattr(directory, format!("{namespace}.overlay.opaque"), &mut value[..]) {
-            Ok(1) if value[0] == b'y' => return Ok(Opaque::Yes),
-            Ok(1) if value[0] == b'x' => return Ok(Opaque::WithWhiteoutFiles),
-            _ => {}
-        }
-    }
-    Ok(Opaque::No)
-}
-
-const OVERLAY_NAMESPACES: [&str; 2] = ["trusted", "user"];
-
-/// Whether an overlay (privileged or not) left this mark on an entry.
-pub(crate) fn has_overlay_xattr(entry: BorrowedFd<'_>, mark: &str) -> bool {
-    OVERLAY_NAMESPACES.iter().any(|namespace| {
-        let mut value = [0_u8; 0];
-        fgetxattr(entry, format!("{namespace}.overlay.{mark}"), &mut value[..]).is_ok()
-    })
 }
 
 /// Why an entry that could not be looked at is refused.

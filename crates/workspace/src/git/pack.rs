@@ -9,7 +9,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use flate2::{Compression, write::ZlibEncoder};
+use flate2::{Compress, Compression, FlushCompress, Status};
 
 use crate::{
     Error,
@@ -46,6 +46,7 @@ pub(crate) struct Stage {
     placed: Vec<Placed>,
     known: HashSet<Oid>,
     trees: HashMap<Oid, Vec<u8>>,
+    deflate: Compress,
 }
 
 impl Stage {
@@ -59,6 +60,7 @@ impl Stage {
             placed: Vec::new(),
             known: HashSet::new(),
             trees: HashMap::new(),
+            deflate: Compress::new(Compression::fast(), true),
         }
     }
 
@@ -83,10 +85,26 @@ impl Stage {
         }
         let start = self.memory.len();
         push_header(&mut self.memory, kind, content.len());
-        let mut deflate = ZlibEncoder::new(&mut self.memory, Compression::fast());
-        let packed = deflate.write_all(content).and_then(|()| deflate.finish().map(drop));
-        packed.map_err(Error::io("compress an object"))?;
+        self.deflate(content)?;
         self.place(id, start)
+    }
+
+    /// Appends `content`, compressed. One compressor serves all objects: making one costs more than a small file.
+    fn deflate(&mut self, mut content: &[u8]) -> Result<(), Error> {
+        self.deflate.reset();
+        loop {
+            self.memory.reserve(content.len() / 2 + 256);
+            let before = self.deflate.total_in();
+            let status = self
+                .deflate
+                .compress_vec(content, &mut self.memory, FlushCompress::Finish)
+                .map_err(|error| Error::io("compress an object")(error.into()))?;
+            let taken = usize::try_from(self.deflate.total_in() - before).unwrap_or(content.len());
+            content = &content[taken..];
+            if status == Status::StreamEnd {
+                return Ok(());
+            }
+        }
     }
 
     /// Adds an object that is packed already: its bytes in another pack, header and all.
@@ -151,8 +169,7 @@ impl Stage {
 
         let (mut index, index_path) = temp_file(&self.directory)?;
         index.write_all(&encode_index(&mut self.placed, &checksum)?).map_err(&failed)?;
-        pack.sync_all().map_err(Error::sync("a pack"))?;
-        index.sync_all().map_err(Error::sync("a pack's index"))?;
+        sync_both(&pack, &index)?;
 
         let name = self.directory.join(format!("pack-{}", to_hex(&checksum)));
         pack_path.rename(&name.with_extension("pack"))?;
@@ -200,6 +217,15 @@ impl Packed {
     pub(crate) fn sync(&self) -> Result<(), Error> {
         sync_directory(&self.directory)
     }
+}
+
+/// Makes two files durable at once: a journal commits for both in the time it takes for one.
+fn sync_both(pack: &File, index: &File) -> Result<(), Error> {
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| index.sync_all().map_err(Error::sync("a pack's index")));
+        let one = pack.sync_all().map_err(Error::sync("a pack"));
+        one.and(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
 }
 
 /// Makes the names in a directory durable.

@@ -80,13 +80,13 @@ impl Refs {
 
 impl Locked<'_> {
     /// Points `name` to `new` if it still points to `expected`; says whether it did. When this returns `true`, the
-    /// move survives a power cut, and so does `before`, which is called once the ref's own bytes are synced.
+    /// move survives a power cut. `before` is what must be durable earlier; it runs while the ref's bytes are synced.
     pub(crate) fn swap(
         &self,
         name: &str,
         expected: Option<&Oid>,
         new: &Oid,
-        before: impl FnOnce() -> Result<(), Error>,
+        before: impl FnOnce() -> Result<(), Error> + Send,
     ) -> Result<bool, Error> {
         if self.refs.get(name)?.as_ref() != expected {
             return Ok(false);
@@ -98,8 +98,11 @@ impl Locked<'_> {
         let (mut file, temp) = temp_file(&self.refs.repository)?;
         file.write_all(format!("{}\n", to_hex(new)).as_bytes())
             .map_err(Error::io("write a ref"))?;
-        file.sync_all().map_err(Error::sync("a ref"))?;
-        before()?;
+        std::thread::scope(|scope| {
+            let other = scope.spawn(before);
+            let synced = file.sync_all().map_err(Error::sync("a ref"));
+            synced.and(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        })?;
         self.refs.probe.reach(Point::RefWritten);
         temp.rename(&path)?;
         self.refs.probe.reach(Point::RefMoved);

@@ -60,11 +60,20 @@ impl Store {
         self.find(kind, id)?.ok_or_else(|| Error::damaged(kind.missing(), id))
     }
 
-    /// Whether an object is there as far as is known without looking at the disk again.
-    pub(crate) fn knows(&self, id: &Oid) -> bool {
+    /// What is there as far as is known, for a great many questions.
+    pub(crate) fn known(&self) -> Known {
         let mut handle = self.odb.to_cache_arc();
         handle.refresh_never();
-        handle.exists(gix_hash::oid::from_bytes_unchecked(id))
+        Known(handle)
+    }
+}
+
+/// The objects that are known without looking at the disk again.
+pub(crate) struct Known(gix_odb::HandleArc);
+
+impl Known {
+    pub(crate) fn has(&self, id: &Oid) -> bool {
+        self.0.exists(gix_hash::oid::from_bytes_unchecked(id))
     }
 }
 

@@ -156,3 +156,12 @@ pub(crate) fn committed(outcome: Outcome) -> Committed {
 pub(crate) fn pairs(files: &[(&str, &str)]) -> Vec<(String, String)> {
     files.iter().map(|(path, content)| ((*path).to_owned(), (*content).to_owned())).collect()
 }
+
+/// Runs `work` and insists that it took at most the second that a hostile folder may cost.
+#[expect(clippy::disallowed_methods, reason = "measures a promise about real time")]
+pub(crate) fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let start = std::time::Instant::now();
+    let done = work();
+    assert!(start.elapsed().as_millis() <= 1000, "{what} took {:?}", start.elapsed());
+    done
+}

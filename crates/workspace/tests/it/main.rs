@@ -6,4 +6,7 @@ mod checkouts;
 mod commits;
 mod house;
 mod merges;
+mod overlays;
+mod races;
 mod sessions;
+mod traps;
