@@ -1,1 +1,28 @@
 //! Everything a sandbox can reach. Assumes its caller is hostile.
+//!
+//! A caller is known by the door it came through and by nothing it says: its keys, hosts and headers
+//! are dropped. It never learns the key of a model endpoint, and no prompt, answer or key is logged.
+
+pub mod limit;
+
+pub mod broker;
+mod door;
+mod intake;
+mod route;
+
+pub mod endpoint;
+mod refusal;
+pub mod secret;
+mod upstream;
+
+mod redact;
+mod relay;
+mod usage;
+
+mod demo;
+
+pub use broker::{Broker, Setup};
+pub use demo::MODEL as DEMO_MODEL;
+pub use endpoint::{BadEndpoint, Endpoint, EndpointParts};
+pub use limit::Limits;
+pub use secret::Secret;

@@ -1,0 +1,170 @@
+//! The model broker: the gate as the engine sees it. Opens the doors of a sandbox under the identity
+//! of its dispatch, and knows which model a dialect reaches.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use async_trait::async_trait;
+use engine::port::{Caller, Clock, Door, Gate, OpenGate};
+use engine::task::{TaskKind, Tasks};
+use model::{Event, ModelApi};
+use tokio::sync::Semaphore;
+use tokio_util::sync::DropGuard;
+
+use crate::demo;
+use crate::door::{self, Listener};
+use crate::endpoint::Endpoint;
+use crate::intake::Room;
+use crate::limit::{CONNECTIONS_MAX, DIAGNOSTICS_MAX, Limits};
+use crate::refusal::Refusal;
+use crate::upstream::Upstream;
+
+/// What a broker is made of.
+pub struct Setup {
+    /// Where models are reached; the first that speaks the dialect of a request answers it. Empty:
+    /// the demo model answers everything.
+    pub endpoints: Vec<Endpoint>,
+    /// Bounds on requests and answers.
+    pub limits: Limits,
+    /// Runs the connections. When its tasks are asked to end, so do all doors.
+    pub tasks: Tasks,
+    /// Tells how long calls take.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Setup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Setup")
+            .field("endpoints", &self.endpoints)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Setup {
+    fn endpoint(&self, api: ModelApi) -> Option<&Endpoint> {
+        self.endpoints.iter().find(|endpoint| endpoint.api == api)
+    }
+
+    fn model(&self, api: ModelApi) -> &str {
+        let endpoint = self.endpoint(api).or(self.endpoints.first());
+        endpoint.map_or(demo::MODEL, |endpoint| &endpoint.model)
+    }
+}
+
+/// Serves the doors of every sandbox of this server.
+#[derive(Debug)]
+pub struct Broker {
+    setup: Arc<Setup>,
+    upstream: Option<Upstream>,
+    room: Room,
+}
+
+/// The TLS of this machine could not be set up, so no endpoint can be called.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot set up the client that calls model endpoints: is there a store of root certificates?"
+)]
+pub struct NoClient(#[source] reqwest::Error);
+
+impl Broker {
+    /// A broker without doors. Calls nobody yet.
+    pub fn new(setup: Setup) -> Result<Self, NoClient> {
+        let upstream = match setup.endpoints.as_slice() {
+            [] => None,
+            [..] => Some(Upstream::new(setup.limits.clone()).map_err(NoClient)?),
+        };
+        Ok(Self { setup: Arc::new(setup), upstream, room: Room::new() })
+    }
+}
+
+#[async_trait]
+impl Gate for Broker {
+    async fn open(&self, caller: Caller, doors: Vec<Door>) -> std::io::Result<Box<dyn OpenGate>> {
+        let listeners = doors.into_iter().map(Listener::new).collect::<Result<Vec<_>, _>>()?;
+        let stop = self.setup.tasks.stopping().child_token();
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let serving = Arc::new(Serving {
+            limits: self.setup.limits.clone(),
+            tasks: self.setup.tasks.clone(),
+            setup: Arc::clone(&self.setup),
+            upstream: self.upstream.clone(),
+            room: self.room.of_caller(),
+            diagnostics: AtomicU32::new(0),
+            caller,
+        });
+        for listener in listeners {
+            let door = door::serve(listener, serving.clone(), places.clone(), stop.clone());
+            self.setup.tasks.spawn(TaskKind::Connection, "gate door", door);
+        }
+        Ok(Box::new(Open { _stop: stop.drop_guard() }))
+    }
+
+    fn model(&self, api: ModelApi) -> String {
+        self.setup.model(api).to_owned()
+    }
+}
+
+/// Ends everything behind the doors when it is dropped.
+#[derive(Debug)]
+struct Open {
+    _stop: DropGuard,
+}
+
+impl OpenGate for Open {}
+
+/// What serves one dispatch.
+#[derive(Debug)]
+pub(crate) struct Serving {
+    pub(crate) caller: Caller,
+    pub(crate) limits: Limits,
+    pub(crate) tasks: Tasks,
+    pub(crate) room: Room,
+    pub(crate) upstream: Option<Upstream>,
+    setup: Arc<Setup>,
+    diagnostics: AtomicU32,
+}
+
+/// What answers a request.
+#[derive(Debug)]
+pub(crate) enum Answers<'a> {
+    Demo,
+    Endpoint(&'a Upstream, &'a Endpoint),
+}
+
+impl Serving {
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.setup.clock)
+    }
+
+    /// The model that a caller of this dialect reaches.
+    pub(crate) fn model(&self, api: ModelApi) -> &str {
+        self.setup.model(api)
+    }
+
+    /// What answers a request of this dialect.
+    pub(crate) fn answers(&self, api: ModelApi) -> Result<Answers<'_>, Refusal> {
+        let (Some(upstream), [first, ..]) = (&self.upstream, self.setup.endpoints.as_slice())
+        else {
+            return Ok(Answers::Demo);
+        };
+        match self.setup.endpoint(api) {
+            Some(endpoint) => Ok(Answers::Endpoint(upstream, endpoint)),
+            None => Err(Refusal::Dialect {
+                endpoint: first.name.clone(),
+                speaks: crate::refusal::dialect(first.api),
+                asked: crate::refusal::dialect(api),
+            }),
+        }
+    }
+
+    /// Tells the people who look at the dispatch, as often as they can bear.
+    pub(crate) async fn tell(&self, refusal: &Refusal) {
+        let next = |told| (told < DIAGNOSTICS_MAX).then_some(told + 1);
+        let order = Ordering::Relaxed;
+        if self.diagnostics.fetch_update(order, order, next).is_ok() {
+            let event = Event::Diagnostic { source: "gate".to_owned(), text: refusal.to_string() };
+            drop(self.caller.reports.send(event).await);
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The demo model: scripted, not AI, and it says so. It obeys a small grammar with the tools it is
+//! offered, so that real agents can be tried without a key and without a network.
+//!
+//! It knows nothing but the conversation it is sent, and answers the same to the same.
+
+mod grammar;
+
+mod conversation;
+mod wire;
+
+mod act;
+mod side;
+mod tools;
+
+mod speak;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde_json::json;
+
+use self::act::Answer;
+use self::conversation::Conversation;
+use crate::broker::Serving;
+use crate::redact::Redactor;
+use crate::refusal::{Refusal, whole_json};
+use crate::relay::{Account, Body, Relay};
+use crate::route::{Ask, Call};
+use crate::usage::{Framing, Meter, Used};
+
+/// The name of the demo model.
+pub const MODEL: &str = "remit-demo";
+/// How it is shown to people.
+pub(crate) const TITLE: &str = "demo model (scripted, not AI)";
+/// Bodies from this size on are read on a thread that may take its time.
+const LARGE_BYTES: usize = 512 << 10;
+
+/// The demo model's answer.
+pub(crate) async fn answer(serving: &Arc<Serving>, ask: Ask) -> Result<Response<Body>, Refusal> {
+    let started = serving.clock().instant();
+    let (call, bytes) = (ask.call, ask.body.bytes.clone());
+    let input = tokens(bytes.len());
+    let (conversation, answer) = if bytes.len() < LARGE_BYTES {
+        think(call, &bytes)?
+    } else {
+        let thought = serving.tasks.blocking("demo model", move || think(call, &bytes)).await;
+        let broken = || Refusal::BadRequest("the demo model cannot read it".to_owned());
+        thought.ok_or_else(broken)??
+    };
+    drop(ask.body);
+    if call == Call::CountTokens {
+        let count = json!({ "input_tokens": input }).to_string();
+        return Ok(whole_json(StatusCode::OK, count.into()));
+    }
+    let used = Used { input, output: answer.tokens() };
+    let account = Account {
+        reports: serving.caller.reports.clone(),
+        tasks: serving.tasks.clone(),
+        clock: serving.clock(),
+        started,
+        model: MODEL.to_owned(),
+        meter: Meter::new(Framing::Json),
+        known: Some(used),
+        settled: false,
+    };
+    let said = speak::Said { api: call.api(), conversation, answer, used };
+    Ok(respond(said, account))
+}
+
+fn think(call: Call, body: &Bytes) -> Result<(Conversation, Answer), Refusal> {
+    let conversation = wire::read(call.api(), body).map_err(Refusal::BadRequest)?;
+    let answer = act::answer(&conversation);
+    Ok((conversation, answer))
+}
+
+fn respond(said: speak::Said, account: Account) -> Response<Body> {
+    let kind = if said.conversation.stream { "text/event-stream" } else { "application/json" };
+    let idle = grammar::SLEEP_MAX * 2;
+    let from = speak::speak(said).map(Ok).boxed();
+    let relay =
+        Relay { from: from.into_stream().boxed(), idle, redactor: Redactor::new(None), account };
+    let mut response = Response::new(relay.into_body());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// About how many tokens so many bytes of text are. The demo model has none; meters want a number.
+fn tokens(bytes: usize) -> u64 {
+    bytes.div_ceil(4) as u64
+}

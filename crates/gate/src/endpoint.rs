@@ -1,0 +1,156 @@
+//! Where a model is reached: the address and the key that only the gate knows. Never sends anything.
+
+use hyper::header::HeaderValue;
+use model::ModelApi;
+use reqwest::Url;
+
+use crate::secret::Secret;
+
+/// What an endpoint is made of, unchecked.
+#[derive(Debug, Clone)]
+pub struct EndpointParts {
+    /// What it is called in messages to people.
+    pub name: String,
+    /// The dialect it speaks.
+    pub api: ModelApi,
+    /// Its address with or without `/v1`, as `https://api.example.com`.
+    pub base_url: String,
+    /// Its key; absent when it asks for none.
+    pub key: Option<Secret>,
+    /// The model that every request asks for, whatever the caller named.
+    pub model: String,
+}
+
+/// Where a model is reached.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    pub(crate) name: String,
+    pub(crate) api: ModelApi,
+    pub(crate) base: Url,
+    pub(crate) key: Option<Secret>,
+    pub(crate) model: String,
+}
+
+/// An endpoint cannot be used as it is configured.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadEndpoint {
+    /// The address is no plain http or https address.
+    #[error(
+        "the base_url of model endpoint `{name}` must be http:// or https:// with a host, and without user, query or fragment"
+    )]
+    Url {
+        /// The endpoint.
+        name: String,
+    },
+    /// The key has characters that cannot be sent in a header.
+    #[error("the key of model endpoint `{name}` is empty or has characters that no key has")]
+    Key {
+        /// The endpoint.
+        name: String,
+    },
+    /// The model has no name, or one longer than 256 bytes.
+    #[error("the model of model endpoint `{name}` must have 1 to 256 bytes")]
+    Model {
+        /// The endpoint.
+        name: String,
+    },
+}
+
+impl Endpoint {
+    /// Checks the parts.
+    pub fn new(parts: EndpointParts) -> Result<Self, BadEndpoint> {
+        let EndpointParts { name, api, base_url, key, model } = parts;
+        let Some(base) = base(&base_url) else { return Err(BadEndpoint::Url { name }) };
+        if key.as_ref().is_some_and(|key| !sendable(key)) {
+            return Err(BadEndpoint::Key { name });
+        }
+        if model.is_empty() || model.len() > 256 {
+            return Err(BadEndpoint::Model { name });
+        }
+        Ok(Self { name, api, base, key, model })
+    }
+
+    /// The address of `path`, which begins with `/v1/`.
+    pub(crate) fn url(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
+        url
+    }
+}
+
+/// The address without its `/v1`, if it is one that may be called.
+fn base(text: &str) -> Option<Url> {
+    let mut url = Url::parse(text.trim()).ok()?;
+    let plain = matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    if !plain {
+        return None;
+    }
+    let path = url.path().trim_end_matches('/');
+    let path = path.strip_suffix("/v1").unwrap_or(path).to_owned();
+    url.set_path(&path);
+    Some(url)
+}
+
+fn sendable(key: &Secret) -> bool {
+    !key.expose().is_empty() && HeaderValue::from_str(key.expose()).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(base_url: &str) -> Result<Endpoint, BadEndpoint> {
+        Endpoint::new(EndpointParts {
+            name: "test".into(),
+            api: ModelApi::OpenaiChat,
+            base_url: base_url.into(),
+            key: Some(Secret::new("k".into())),
+            model: "m".into(),
+        })
+    }
+
+    #[test]
+    fn an_address_is_good_with_and_without_its_version() {
+        for (base, url) in [
+            ("https://a.example", "https://a.example/v1/models"),
+            ("https://a.example/v1", "https://a.example/v1/models"),
+            ("https://a.example/v1/", "https://a.example/v1/models"),
+            ("http://127.0.0.1:8080/api/v1", "http://127.0.0.1:8080/api/v1/models"),
+        ] {
+            assert_eq!(endpoint(base).expect(base).url("/v1/models").as_str(), url);
+        }
+    }
+
+    #[test]
+    fn an_address_that_hides_something_is_refused() {
+        for base in [
+            "",
+            "a.example",
+            "file:///etc",
+            "https://me:pw@a.example",
+            "https://a/?q",
+            "https://a/#f",
+        ] {
+            assert!(matches!(endpoint(base), Err(BadEndpoint::Url { .. })), "{base}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_would_break_a_header_is_refused() {
+        for key in ["", "a\r\nb"] {
+            let parts = EndpointParts {
+                name: "test".into(),
+                api: ModelApi::OpenaiChat,
+                base_url: "https://a.example".into(),
+                key: Some(Secret::new(key.into())),
+                model: "m".into(),
+            };
+            assert!(matches!(Endpoint::new(parts), Err(BadEndpoint::Key { .. })));
+        }
+    }
+}

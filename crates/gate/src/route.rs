@@ -1,0 +1,150 @@
+//! What a caller may ask of the gate. Knows the caller from its door; reads of its headers only the
+//! few that the dialect of the request needs.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CONNECTION, HeaderValue};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use model::ModelApi;
+use serde_json::json;
+
+use crate::broker::{Answers, Serving};
+use crate::demo;
+use crate::intake::{self, Taken};
+use crate::refusal::{Refusal, whole_json};
+use crate::relay::Body;
+
+/// A way of asking a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Call {
+    Messages,
+    CountTokens,
+    Chat,
+}
+
+impl Call {
+    pub(crate) fn api(self) -> ModelApi {
+        match self {
+            Self::Messages | Self::CountTokens => ModelApi::AnthropicMessages,
+            Self::Chat => ModelApi::OpenaiChat,
+        }
+    }
+
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::Messages => "/v1/messages",
+            Self::CountTokens => "/v1/messages/count_tokens",
+            Self::Chat => "/v1/chat/completions",
+        }
+    }
+}
+
+/// What a path is for.
+enum Route {
+    Health,
+    Models,
+    Call(Call),
+}
+
+/// A model is asked for an answer.
+pub(crate) struct Ask {
+    pub(crate) call: Call,
+    /// Whether the path ended with `?beta=true`.
+    pub(crate) beta: bool,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Taken,
+}
+
+/// Answers one request; every refusal in the dialect that was asked, or else that of the runner.
+pub(crate) async fn answer(
+    serving: Arc<Serving>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let route = route(request.method(), request.uri().path());
+    let api = match &route {
+        Ok(Route::Call(call)) => call.api(),
+        Ok(Route::Health | Route::Models) | Err(_) => serving.caller.model_api,
+    };
+    let answered = match route {
+        Ok(Route::Health) => {
+            Ok(whole_json(StatusCode::OK, json!({"status": "ok"}).to_string().into()))
+        }
+        Ok(Route::Models) => Ok(models(&serving)),
+        Ok(Route::Call(call)) => ask(&serving, call, request).await,
+        Err(refusal) => Err(refusal),
+    };
+    let refusal = match answered {
+        Ok(response) => return Ok(response),
+        Err(refusal) => refusal,
+    };
+    if refusal.concerns_people() {
+        serving.tell(&refusal).await;
+    }
+    let mut response = refusal.answer(api);
+    match &refusal {
+        Refusal::Method { allowed } => {
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+        }
+        Refusal::TooLarge { .. } | Refusal::TooSlow { .. } | Refusal::Crowded => {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        _ => {}
+    }
+    Ok(response)
+}
+
+fn route(method: &Method, path: &str) -> Result<Route, Refusal> {
+    let (route, allowed) = match path {
+        "/health" => (Route::Health, "GET"),
+        "/v1/models" => (Route::Models, "GET"),
+        "/v1/messages" => (Route::Call(Call::Messages), "POST"),
+        "/v1/messages/count_tokens" => (Route::Call(Call::CountTokens), "POST"),
+        "/v1/chat/completions" => (Route::Call(Call::Chat), "POST"),
+        _ => return Err(Refusal::NotFound),
+    };
+    let fits = method.as_str() == allowed || (allowed == "GET" && method == Method::HEAD);
+    if fits { Ok(route) } else { Err(Refusal::Method { allowed }) }
+}
+
+async fn ask(
+    serving: &Arc<Serving>,
+    call: Call,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Refusal> {
+    let answers = serving.answers(call.api())?;
+    let (head, body) = request.into_parts();
+    let body = intake::take(body, &serving.room, &serving.limits).await?;
+    let beta = head.uri.query() == Some("beta=true");
+    let ask = Ask { call, beta, headers: head.headers, body };
+    match answers {
+        Answers::Demo => demo::answer(serving, ask).await,
+        Answers::Endpoint(upstream, endpoint) => upstream.answer(serving, endpoint, ask).await,
+    }
+}
+
+/// The one model that this caller reaches.
+fn models(serving: &Serving) -> Response<Body> {
+    let api = serving.caller.model_api;
+    let model = serving.model(api);
+    let shown = if model == demo::MODEL { demo::TITLE } else { model };
+    let list = match api {
+        ModelApi::AnthropicMessages => json!({
+            "data": [{
+                "type": "model",
+                "id": model,
+                "display_name": shown,
+                "created_at": "2026-01-01T00:00:00Z",
+            }],
+            "has_more": false,
+            "first_id": model,
+            "last_id": model,
+        }),
+        ModelApi::OpenaiChat => json!({
+            "object": "list",
+            "data": [{ "id": model, "object": "model", "created": 0, "owned_by": "gate", "name": shown }],
+        }),
+    };
+    whole_json(StatusCode::OK, list.to_string().into())
+}

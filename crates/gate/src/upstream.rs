@@ -1,0 +1,344 @@
+//! Asks a model endpoint in the caller's own dialect. The request goes on byte for byte but for the
+//! model's name; the key is put in here; the answer comes back as it is. Never follows a redirect,
+//! never sends a request again once an answer has begun.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt, TryStreamExt};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+use model::ModelApi;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+use crate::broker::Serving;
+use crate::endpoint::Endpoint;
+use crate::limit::{
+    ATTEMPTS_MAX, ERROR_BYTES_MAX, HEADER_VALUE_BYTES_MAX, HEADERS_MAX, Limits, RETRY_AFTER_MAX,
+    RETRY_FIRST,
+};
+use crate::redact::Redactor;
+use crate::refusal::{Refusal, whole_json};
+use crate::relay::{Account, Body, Broken, Relay};
+use crate::route::{Ask, Call};
+use crate::usage::{Framing, Meter};
+
+/// Calls model endpoints.
+#[derive(Debug, Clone)]
+pub(crate) struct Upstream {
+    client: reqwest::Client,
+    limits: Limits,
+}
+
+impl Upstream {
+    pub(crate) fn new(limits: Limits) -> Result<Self, reqwest::Error> {
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy() // the environment configures nothing but `remit::config`
+            .referer(false)
+            .http1_only()
+            .http1_max_headers(HEADERS_MAX)
+            .tcp_nodelay(true)
+            .connect_timeout(limits.connect)
+            .user_agent(concat!("remit/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self { client, limits })
+    }
+
+    /// The endpoint's answer.
+    pub(crate) async fn answer(
+        &self,
+        serving: &Serving,
+        endpoint: &Endpoint,
+        ask: Ask,
+    ) -> Result<Response<Body>, Refusal> {
+        let started = serving.clock().instant();
+        let body = with_model(&ask.body.bytes, &endpoint.model)?;
+        let sent = Sent { endpoint, headers: headers(endpoint, &ask.headers), body };
+        let url = url(endpoint, &ask);
+        let seconds = self.limits.first_byte.as_secs();
+        let silent = || Refusal::Silent { endpoint: endpoint.name.clone(), seconds };
+        let deadline = Instant::now() + self.limits.first_byte;
+        let patience = serving.caller.dispatch.uuid().as_u128();
+        let answer = tokio::time::timeout_at(deadline, self.ask(&sent, &url, patience));
+        let answer = answer.await.map_err(|_| silent())??;
+        drop(ask.body);
+        let status = answer.status();
+        if status.is_redirection() {
+            return Err(Refusal::Redirect { endpoint: endpoint.name.clone() });
+        }
+        if !status.is_success() {
+            return self.failure(endpoint, answer).await;
+        }
+        let account = Account {
+            reports: serving.caller.reports.clone(),
+            tasks: serving.tasks.clone(),
+            clock: serving.clock(),
+            started,
+            model: endpoint.model.clone(),
+            meter: Meter::new(framing(answer.headers())),
+            known: None,
+            settled: ask.call == Call::CountTokens,
+        };
+        Ok(self.relay(endpoint, answer, account))
+    }
+
+    /// Asks until there is an answer that is no passing weakness, a few times at most.
+    async fn ask(
+        &self,
+        sent: &Sent<'_>,
+        url: &reqwest::Url,
+        patience: u128,
+    ) -> Result<reqwest::Response, Refusal> {
+        let mut attempt = 1;
+        loop {
+            let request = self.client.post(url.clone()).headers(sent.headers.clone());
+            let tried = request.body(sent.body.clone()).send().await;
+            let wait = backoff(attempt, patience);
+            let wait = match &tried {
+                Ok(answer) if passing(answer.status()) => asked_to_wait(answer.headers(), wait),
+                Ok(_) => None,
+                Err(error) if error.is_connect() => Some(wait),
+                Err(_) => None,
+            };
+            match wait {
+                Some(wait) if attempt < ATTEMPTS_MAX => {
+                    drop(tried);
+                    tokio::time::sleep(wait).await;
+                    attempt += 1;
+                }
+                _ => return tried.map_err(|error| sent.unreachable(&error)),
+            }
+        }
+    }
+
+    /// An error of the endpoint, passed on if it can be read and holds no key.
+    async fn failure(
+        &self,
+        endpoint: &Endpoint,
+        answer: reqwest::Response,
+    ) -> Result<Response<Body>, Refusal> {
+        let status = answer.status();
+        let name = || endpoint.name.clone();
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            return Err(Refusal::Key { endpoint: name(), status: status.as_u16() });
+        }
+        let headers = passed_on(endpoint, answer.headers());
+        let read = tokio::time::timeout(self.limits.connect, bounded(answer)).await;
+        let mut redactor = Redactor::new(endpoint.key.as_ref());
+        let body = read.ok().flatten().map(|body| {
+            let mut clean = BytesMut::from(redactor.pass(body));
+            clean.extend_from_slice(&redactor.rest());
+            clean.freeze()
+        });
+        match body.filter(|body| serde_json::from_slice::<IgnoredAny>(body).is_ok()) {
+            Some(body) => {
+                let mut response = whole_json(status, body);
+                response.headers_mut().extend(headers);
+                Ok(response)
+            }
+            None => Err(Refusal::Failed { endpoint: name(), status: status.as_u16() }),
+        }
+    }
+
+    fn relay(
+        &self,
+        endpoint: &Endpoint,
+        answer: reqwest::Response,
+        account: Account,
+    ) -> Response<Body> {
+        let (status, headers) = (answer.status(), passed_on(endpoint, answer.headers()));
+        let relay = Relay {
+            from: answer.bytes_stream().map_err(|_| Broken::Endpoint).boxed(),
+            idle: self.limits.idle,
+            redactor: Redactor::new(endpoint.key.as_ref()),
+            account,
+        };
+        let mut response = Response::new(relay.into_body());
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        response
+    }
+}
+
+/// What is sent to an endpoint.
+struct Sent<'a> {
+    endpoint: &'a Endpoint,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Sent<'_> {
+    fn unreachable(&self, error: &reqwest::Error) -> Refusal {
+        let why = if error.is_connect() && error.is_timeout() {
+            "connecting took too long"
+        } else if error.is_connect() {
+            "the connection was refused, its name was not found, or its certificate is not trusted"
+        } else {
+            "it closed the connection or did not answer in HTTP"
+        };
+        Refusal::Unreachable { endpoint: self.endpoint.name.clone(), why }
+    }
+}
+
+fn url(endpoint: &Endpoint, ask: &Ask) -> reqwest::Url {
+    let mut url = endpoint.url(ask.call.path());
+    if ask.beta {
+        url.set_query(Some("beta=true"));
+    }
+    url
+}
+
+/// The headers of the request: ours, and of the caller's those that the dialect needs.
+fn headers(endpoint: &Endpoint, from_caller: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+    // Compressed, an answer could not be watched for what it used.
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    let key = endpoint.key.as_ref().map_or("", |key| key.expose());
+    let (name, value) = match endpoint.api {
+        ModelApi::AnthropicMessages => (HeaderName::from_static("x-api-key"), key.to_owned()),
+        ModelApi::OpenaiChat => (header::AUTHORIZATION, format!("Bearer {key}")),
+    };
+    if let (false, Ok(mut value)) = (key.is_empty(), HeaderValue::from_str(&value)) {
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    if endpoint.api == ModelApi::AnthropicMessages {
+        let version = HeaderName::from_static("anthropic-version");
+        headers.insert(version.clone(), HeaderValue::from_static("2023-06-01"));
+        for name in [version, HeaderName::from_static("anthropic-beta")] {
+            let value = from_caller.get(&name).filter(|v| v.len() <= HEADER_VALUE_BYTES_MAX);
+            if let Some(value) = value {
+                headers.insert(name, value.clone());
+            }
+        }
+    }
+    headers
+}
+
+/// The headers of an answer that mean something to the caller and nothing about the endpoint's account.
+fn passed_on(endpoint: &Endpoint, from: &HeaderMap) -> HeaderMap {
+    let known = |name: &str| {
+        matches!(
+            name,
+            "content-type" | "retry-after" | "request-id" | "x-request-id" | "x-should-retry"
+        ) || name.starts_with("anthropic-ratelimit-")
+            || name.starts_with("x-ratelimit-")
+    };
+    let key = endpoint.key.as_ref().map_or("", |key| key.expose()).as_bytes();
+    let harmless = |value: &HeaderValue| {
+        value.len() <= HEADER_VALUE_BYTES_MAX
+            && (key.is_empty() || !value.as_bytes().windows(key.len()).any(|part| part == key))
+    };
+    let passed = from.iter().filter(|(name, value)| known(name.as_str()) && harmless(value));
+    passed.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+fn framing(headers: &HeaderMap) -> Framing {
+    let kind = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    if kind.starts_with(b"text/event-stream") { Framing::Events } else { Framing::Json }
+}
+
+/// Whether an endpoint may do better in a moment.
+fn passing(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 429 | 500 | 502 | 503 | 504 | 529)
+}
+
+/// Doubles with each attempt; dispatches that failed together do not come back together.
+fn backoff(attempt: u32, patience: u128) -> Duration {
+    let doubled = RETRY_FIRST * 2_u32.pow(attempt.min(8) - 1);
+    let spread = u32::try_from((patience >> (attempt % 16)) % 256).unwrap_or(0);
+    doubled + doubled * spread / 512
+}
+
+/// How long to wait when the answer has an opinion on that; `None`: longer than we want to.
+fn asked_to_wait(headers: &HeaderMap, ours: Duration) -> Option<Duration> {
+    let Some(value) = headers.get(header::RETRY_AFTER) else { return Some(ours) };
+    let seconds = value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok());
+    let wait = seconds.map_or(ours, Duration::from_secs).max(ours);
+    (wait <= RETRY_AFTER_MAX).then_some(wait)
+}
+
+/// The body of an error if it is short enough.
+async fn bounded(answer: reqwest::Response) -> Option<Bytes> {
+    let mut body = BytesMut::new();
+    let mut from = answer.bytes_stream();
+    while let Some(bytes) = from.next().await {
+        body.extend_from_slice(&bytes.ok()?);
+        if body.len() > ERROR_BYTES_MAX {
+            return None;
+        }
+    }
+    Some(body.freeze())
+}
+
+/// The part of a request that we look at.
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(borrow)]
+    model: &'a RawValue,
+}
+
+/// The body with this model's name in place of the one it has; every other byte stays.
+fn with_model(body: &Bytes, model: &str) -> Result<Bytes, Refusal> {
+    let bad = |error: serde_json::Error| {
+        let place = format!("line {} column {}", error.line(), error.column());
+        Refusal::BadRequest(format!("its body is not a JSON object with one `model` ({place})"))
+    };
+    let head = serde_json::from_slice::<Head<'_>>(body).map_err(bad)?;
+    let old = head.model.get();
+    let start = old.as_ptr().addr() - body.as_ptr().addr();
+    let new = serde_json::Value::from(model).to_string();
+    if new == old {
+        return Ok(body.clone());
+    }
+    let mut out = BytesMut::with_capacity(body.len() + new.len());
+    out.extend_from_slice(&body[..start]);
+    out.extend_from_slice(new.as_bytes());
+    out.extend_from_slice(&body[start + old.len()..]);
+    Ok(out.freeze())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_model_of_a_request_changes() {
+        for (body, sent) in [
+            (r#"{"model":"a","x":"model"}"#, r#"{"model":"m \"1\"","x":"model"}"#),
+            (
+                r#"{ "x" : {"model":1}, "model" : null }"#,
+                r#"{ "x" : {"model":1}, "model" : "m \"1\"" }"#,
+            ),
+            (r#"{"mod\u0065l":["b"]}"#, r#"{"mod\u0065l":"m \"1\""}"#),
+        ] {
+            let changed = with_model(&Bytes::from(body), "m \"1\"");
+            assert_eq!(changed, Ok(Bytes::from(sent)));
+        }
+    }
+
+    #[test]
+    fn a_request_without_one_model_is_refused() {
+        let deep = format!("{{\"model\":1,\"x\":{}", "[".repeat(100_000));
+        for body in ["", "[]", "{}", r#"{"model":1,"model":2}"#, "{\"model\":\"a\"", "\u{0}", &deep]
+        {
+            let refused = with_model(&Bytes::from(body.to_owned()), "m");
+            assert!(matches!(refused, Err(Refusal::BadRequest(_))), "{body:.40}");
+        }
+    }
+
+    #[test]
+    fn waits_grow_and_stay_bounded() {
+        for patience in [0, u128::MAX, 0x1234_5678] {
+            let waits = [1, 2, 3].map(|attempt| backoff(attempt, patience));
+            assert!(waits.is_sorted() && waits[2] <= Duration::from_millis(1500), "{waits:?}");
+        }
+    }
+}

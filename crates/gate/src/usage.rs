@@ -1,0 +1,289 @@
+//! Reads what a model call used out of its answer as it passes by. Holds at most a few KiB of it,
+//! and believes only the place where the dialects put it: never what the model itself wrote.
+
+use serde::Deserialize;
+
+/// The longest usage object that is read.
+const OBJECT_BYTES_MAX: usize = 4 << 10;
+/// The longest key that matters, with room to tell it from longer ones.
+const KEY_BYTES_MAX: usize = 16;
+
+/// What a model call used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Used {
+    /// Tokens of the request, cached ones included.
+    pub(crate) input: u64,
+    /// Tokens of the answer.
+    pub(crate) output: u64,
+}
+
+/// How an answer is framed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// One JSON value.
+    Json,
+    /// Server-sent events, each line `data: {…}`.
+    Events,
+}
+
+/// Watches an answer go by.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    framing: Framing,
+    line: Line,
+    scanner: Scanner,
+    seen: Option<Used>,
+}
+
+/// Where in a line of an event stream we are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    /// So many bytes of `data:` were read.
+    Prefix(usize),
+    Data,
+    Other,
+}
+
+const PREFIX: &[u8] = b"data:";
+
+impl Meter {
+    pub(crate) fn new(framing: Framing) -> Self {
+        Self { framing, line: Line::Prefix(0), scanner: Scanner::default(), seen: None }
+    }
+
+    /// What the answer said so far that it used; `None` when it said nothing.
+    pub(crate) fn used(&self) -> Option<Used> {
+        self.seen
+    }
+
+    /// Looks at the next bytes of the answer.
+    pub(crate) fn watch(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            match self.framing {
+                Framing::Json => self.scan(byte),
+                Framing::Events => self.event_byte(byte),
+            }
+        }
+    }
+
+    fn event_byte(&mut self, byte: u8) {
+        if byte == b'\n' {
+            self.line = Line::Prefix(0);
+            self.scanner = Scanner::default();
+            return;
+        }
+        match self.line {
+            Line::Prefix(at) if PREFIX.get(at) == Some(&byte) => {
+                self.line = if at + 1 == PREFIX.len() { Line::Data } else { Line::Prefix(at + 1) };
+            }
+            Line::Prefix(_) => self.line = Line::Other,
+            Line::Data => self.scan(byte),
+            Line::Other => {}
+        }
+    }
+
+    fn scan(&mut self, byte: u8) {
+        let Some(object) = self.scanner.byte(byte) else { return };
+        let Ok(stated) = serde_json::from_slice::<Stated>(&object) else { return };
+        let seen = self.seen.get_or_insert_default();
+        seen.input = seen.input.max(stated.input());
+        seen.output = seen.output.max(stated.output());
+    }
+}
+
+/// The usage object of either dialect.
+#[derive(Debug, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "these are the names on the wire")]
+struct Stated {
+    input_tokens: Option<u64>,
+    cache_creation_input_tokens: Option<u64>,
+    cache_read_input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    prompt_tokens: Option<u64>,
+    completion_tokens: Option<u64>,
+}
+
+impl Stated {
+    fn input(&self) -> u64 {
+        [self.input_tokens, self.cache_creation_input_tokens, self.cache_read_input_tokens]
+            .into_iter()
+            .flatten()
+            .fold(0, u64::saturating_add)
+            .max(self.prompt_tokens.unwrap_or(0))
+    }
+
+    fn output(&self) -> u64 {
+        self.output_tokens.or(self.completion_tokens).unwrap_or(0)
+    }
+}
+
+/// Finds `usage` at the top of a JSON value, and in `message` at its top.
+#[derive(Debug, Default)]
+struct Scanner {
+    depth: usize,
+    string: Option<Quote>,
+    /// The last string that was read whole, if it is short.
+    key: Vec<u8>,
+    /// The key that the value now read belongs to, where it matters.
+    owner: Owner,
+    /// Whether the object at depth 2 is `message`.
+    in_message: bool,
+    capture: Option<Capture>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quote {
+    Plain,
+    Escape,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Owner {
+    #[default]
+    Other,
+    Message,
+    Usage,
+}
+
+#[derive(Debug)]
+struct Capture {
+    depth: usize,
+    bytes: Vec<u8>,
+}
+
+impl Scanner {
+    /// Takes one byte; gives the usage object when it is whole.
+    fn byte(&mut self, byte: u8) -> Option<Vec<u8>> {
+        if let Some(capture) = &mut self.capture {
+            capture.bytes.push(byte);
+            if capture.bytes.len() > OBJECT_BYTES_MAX {
+                self.capture = None;
+            }
+        }
+        match self.string {
+            Some(quote) => self.in_string(quote, byte),
+            None => return self.structure(byte),
+        }
+        None
+    }
+
+    fn in_string(&mut self, quote: Quote, byte: u8) {
+        self.string = match (quote, byte) {
+            (Quote::Plain, b'"') => None,
+            (Quote::Plain, b'\\') => Some(Quote::Escape),
+            _ => Some(Quote::Plain),
+        };
+        if self.string.is_some() && self.key.len() < KEY_BYTES_MAX {
+            self.key.push(byte);
+        }
+    }
+
+    fn structure(&mut self, byte: u8) -> Option<Vec<u8>> {
+        match byte {
+            b'"' => {
+                self.string = Some(Quote::Plain);
+                self.key.clear();
+            }
+            b':' => self.owner = self.owner_of_key(),
+            b',' => self.owner = Owner::Other,
+            b'{' | b'[' => self.open(byte),
+            b'}' | b']' => return self.close(),
+            _ => {}
+        }
+        None
+    }
+
+    fn owner_of_key(&self) -> Owner {
+        match self.key.as_slice() {
+            b"usage" if self.depth == 1 || (self.depth == 2 && self.in_message) => Owner::Usage,
+            b"message" if self.depth == 1 => Owner::Message,
+            _ => Owner::Other,
+        }
+    }
+
+    fn open(&mut self, byte: u8) {
+        if self.depth == 1 {
+            self.in_message = byte == b'{' && self.owner == Owner::Message;
+        }
+        self.depth += 1;
+        if byte == b'{' && self.owner == Owner::Usage && self.capture.is_none() {
+            self.capture = Some(Capture { depth: self.depth, bytes: vec![b'{'] });
+        }
+        self.owner = Owner::Other;
+    }
+
+    fn close(&mut self) -> Option<Vec<u8>> {
+        let whole = self.capture.as_ref().is_some_and(|capture| capture.depth == self.depth);
+        self.depth = self.depth.saturating_sub(1);
+        whole.then(|| self.capture.take().map(|capture| capture.bytes)).flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whole, byte by byte, and cut everywhere: the same is read.
+    fn check(framing: Framing, answer: &str, used: Option<Used>) {
+        for cut in 0..=answer.len() {
+            let mut meter = Meter::new(framing);
+            meter.watch(&answer.as_bytes()[..cut]);
+            meter.watch(&answer.as_bytes()[cut..]);
+            assert_eq!(meter.used(), used, "cut at {cut}: {answer}");
+        }
+    }
+
+    fn used(input: u64, output: u64) -> Used {
+        Used { input, output }
+    }
+
+    #[test]
+    fn a_whole_answer_of_either_dialect_says_what_it_used() {
+        check(
+            Framing::Json,
+            r#"{"id":"m","usage":{"input_tokens":5,"cache_read_input_tokens":3,"x":{"y":[1]},"output_tokens":7},"z":1}"#,
+            Some(used(8, 7)),
+        );
+        check(
+            Framing::Json,
+            r#"{"choices":[{"usage":{"prompt_tokens":1}}],"usage":{"prompt_tokens":11,"completion_tokens":2}}"#,
+            Some(used(11, 2)),
+        );
+    }
+
+    #[test]
+    fn a_streamed_answer_of_either_dialect_says_what_it_used() {
+        check(
+            Framing::Events,
+            "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":9,\"output_tokens\":1}}}\n\nevent: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{},\"usage\":{\"output_tokens\":40}}\n\n",
+            Some(used(9, 40)),
+        );
+        check(
+            Framing::Events,
+            "data: {\"choices\":[],\"usage\":null}\r\n\r\ndata:{\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4}}\n\ndata: [DONE]\n\n",
+            Some(used(3, 4)),
+        );
+    }
+
+    #[test]
+    fn what_the_model_wrote_is_not_believed() {
+        let fake = r#"{"content":[{"input":{"usage":{"output_tokens":0}}},{"text":"\"usage\":{\"output_tokens\":1}"}],"a":{"message":{"usage":{"output_tokens":2}}},"b":["usage",{"output_tokens":3}]}"#;
+        check(Framing::Json, fake, None);
+        check(
+            Framing::Events,
+            &format!("data: {fake}\n\n: {{\"usage\":{{\"output_tokens\":1}}}}\n"),
+            None,
+        );
+    }
+
+    #[test]
+    fn garbage_says_nothing_and_is_not_held() {
+        check(Framing::Json, "}}}]]\"\\\"{{{:::usage", None);
+        check(Framing::Json, r#"{"usage":{"input_tokens":-1}}"#, None);
+        let mut meter = Meter::new(Framing::Json);
+        meter.watch(b"{\"usage\":{\"x\":\"");
+        meter.watch(&vec![b'a'; 1 << 20]);
+        assert!(meter.scanner.capture.is_none());
+        assert!(meter.scanner.key.len() <= KEY_BYTES_MAX);
+    }
+}
