@@ -6,6 +6,7 @@
 pub mod line;
 pub mod port;
 pub mod runner;
+pub mod streams;
 pub mod task;
 
 pub mod conformance;

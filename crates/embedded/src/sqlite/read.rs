@@ -12,7 +12,7 @@ use super::row::{
 };
 
 /// Bytes of bodies after which one call of [`entries`] returns what it has.
-const READ_BYTES_MAX: usize = 1 << 20;
+const READ_BYTES_MAX: usize = 64 << 10;
 /// The most rows of one answer.
 const ROWS_MAX: u32 = 1_000;
 /// The most entries of one answer.
