@@ -4,11 +4,22 @@
 //! was written by an agent that may be hostile; whatever stands in it, an adapter never panics, never
 //! grows without bound, and takes ids of the agent for display only.
 
+mod acp;
+mod acp_ask;
+mod acp_message;
+mod asks;
+mod bound;
+mod definitions;
+mod log;
+
+pub use definitions::builtin_runners;
+
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::PathBuf;
 
-use model::{Event, SessionId, TurnId, TurnOutcome};
+use model::event::Failure;
+use model::{Event, FailureCode, Protocol, Runner, SessionId, TurnId, TurnOutcome};
 
 /// Drives one agent over its life: one process, one conversation, many turns.
 ///
@@ -114,6 +125,80 @@ pub struct LaunchContext {
     /// What the agent had said in the turn that a restart interrupted: [`reply_so_far`] of the events
     /// of that turn; empty otherwise.
     pub reply: String,
+}
+
+/// The adapter that drives `runner`.
+pub fn adapter(runner: &Runner, context: LaunchContext) -> Box<dyn Adapter> {
+    match runner.protocol {
+        Protocol::Acp => Box::new(acp::Acp::new(runner, context)),
+        // Not built yet: every turn fails and says that the conversation cannot be opened.
+        Protocol::ClaudeStreamJson => Box::new(acp::Acp::broken(runner, context)),
+    }
+}
+
+/// The program that `runner` runs for this conversation.
+fn process(runner: &Runner, context: &LaunchContext) -> Process {
+    let session = context.session.uuid().to_string();
+    let fill = |text: &String| {
+        text.replace("{session}", &session)
+            .replace("{model}", &context.model)
+            .replace("{gate}", &context.gate_url)
+    };
+    let argv = match &runner.resume_argv {
+        Some(resume) if context.resumes => resume,
+        _ => &runner.argv,
+    };
+    Process {
+        argv: argv.iter().map(fill).collect(),
+        env: runner.env.iter().map(|(name, value)| (name.clone(), fill(value))).collect(),
+        cwd: context.cwd.clone(),
+    }
+}
+
+impl Input {
+    fn line(id: u64, message: &serde_json::Value) -> Self {
+        Self { id, bytes: format!("{message}\n").into_bytes() }
+    }
+}
+
+/// The input that is the prompt of a turn.
+const PROMPT: u32 = 1;
+/// The input that stops a turn.
+const CANCEL: u32 = 2;
+/// The inputs that answer requests of the agent begin here.
+const ANSWERS: u32 = 0x100;
+
+/// The id of an input that belongs to a turn.
+fn input_id(turn: u32, input: u32) -> u64 {
+    u64::from(turn) << 32 | u64::from(input)
+}
+
+fn failed(code: FailureCode, message: &str) -> TurnOutcome {
+    TurnOutcome::Failed { failure: Failure { code, message: message.to_owned() } }
+}
+
+/// How a turn ended in which the agent's program ended. `begun`: the agent had taken up the conversation.
+fn exit_outcome(
+    begun: bool,
+    cancelled: bool,
+    code: Option<i32>,
+    signal: Option<i32>,
+) -> TurnOutcome {
+    let how = match (code, signal) {
+        (_, Some(signal)) => format!("was ended by signal {signal}"),
+        (Some(code), None) => format!("ended with status {code}"),
+        (None, None) => "ended".to_owned(),
+    };
+    match (cancelled, begun) {
+        (true, _) => TurnOutcome::Stopped,
+        (false, true) => {
+            failed(FailureCode::AgentDied, &format!("the agent {how} in the middle of the turn"))
+        }
+        (false, false) => {
+            let message = format!("the agent {how} before it took up the conversation");
+            failed(FailureCode::AgentStart, &message)
+        }
+    }
 }
 
 /// The longest reply of a turn that is kept, in bytes.

@@ -1,0 +1,440 @@
+//! Drives an agent that speaks the Agent Client Protocol, version 1: JSON-RPC, one message a line.
+//!
+//! It offers the agent nothing: no files, no terminal; what the agent may do is up to its sandbox.
+
+use model::{Event, FailureCode, Runner, ToolStatus, TurnOutcome};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::acp_ask as ask;
+use super::acp_message::{
+    Chunk, Incoming, Initialized, Opened, PermissionRequest, Plan, Prompted, RpcError, ToolCall,
+    Update, UpdateKind,
+};
+use super::asks::{Ask, Asks};
+use super::log::{Call, Log, Voice};
+use super::{Adapter, Input, LaunchContext, Process, Step, TurnAsk, bound, failed, input_id};
+
+const INITIALIZE: u64 = 1;
+const OPEN: u64 = 2;
+/// The requests of an agent that are refused in words; further ones are not answered.
+const REFUSALS_MAX: u32 = 1_000;
+
+/// Drives one agent that speaks ACP.
+#[derive(Debug)]
+pub(super) struct Acp {
+    process: Process,
+    session: String,
+    resumes: bool,
+    cwd: String,
+    /// The turn whose prompt waits for the end of the handshake.
+    waiting: Option<TurnAsk>,
+    state: State,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct State {
+    phase: Phase,
+    /// The conversation as the agent calls it.
+    agent_session: String,
+    cancelled: bool,
+    requests: u32,
+    asks: Asks,
+    log: Log,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Phase {
+    /// Nothing was said.
+    #[default]
+    Fresh,
+    /// `initialize` is not answered.
+    Initializing,
+    /// `session/new` or `session/load` is not answered; updates are history.
+    Opening,
+    /// No turn is running.
+    Ready,
+    /// `session/prompt` is not answered.
+    Prompting,
+    /// The conversation cannot be had.
+    Broken,
+}
+
+impl Acp {
+    pub(super) fn new(runner: &Runner, context: LaunchContext) -> Self {
+        let process = super::process(runner, &context);
+        let snapshot = context.snapshot.as_deref();
+        let mut state = snapshot.map_or_else(State::default, |snapshot| {
+            serde_json::from_str(snapshot)
+                .unwrap_or_else(|_| State { phase: Phase::Broken, ..State::default() })
+        });
+        state.log.restore_reply(context.reply);
+        Self {
+            process,
+            session: context.session.uuid().to_string(),
+            resumes: context.resumes,
+            cwd: context.cwd.to_string_lossy().into_owned(),
+            waiting: None,
+            state,
+        }
+    }
+
+    /// One whose turns all fail.
+    pub(super) fn broken(runner: &Runner, context: LaunchContext) -> Self {
+        let mut broken = Self::new(runner, context);
+        broken.state.phase = Phase::Broken;
+        broken
+    }
+
+    fn initialize(step: &mut Step) {
+        step.input.push(Input::line(INITIALIZE, &ask::initialize(INITIALIZE)));
+    }
+
+    fn open(&self, step: &mut Step) {
+        let message = if self.resumes {
+            ask::load(OPEN, &self.session, &self.cwd)
+        } else {
+            ask::new(OPEN, &self.cwd)
+        };
+        step.input.push(Input::line(OPEN, &message));
+    }
+
+    /// The id of the prompt's request, for the agent.
+    fn prompt_id(&self) -> u64 {
+        OPEN + u64::from(self.state.log.number())
+    }
+
+    fn prompt(&self, step: &mut Step, prompt: &str) {
+        let message = ask::prompt(self.prompt_id(), &self.state.agent_session, prompt);
+        step.input.push(Input::line(self.input_id(super::PROMPT), &message));
+    }
+
+    fn send_cancel(&self, step: &mut Step) {
+        let message = ask::cancel(&self.state.agent_session);
+        step.input.push(Input::line(self.input_id(super::CANCEL), &message));
+    }
+
+    fn input_id(&self, input: u32) -> u64 {
+        input_id(self.state.log.number(), input)
+    }
+
+    fn begin_prompt(&mut self, step: &mut Step) {
+        self.state.phase = Phase::Ready;
+        if let Some(ask) = self.waiting.take() {
+            self.state.phase = Phase::Prompting;
+            self.prompt(step, &ask.prompt);
+            self.state.log.started(step);
+        }
+    }
+
+    fn end(&mut self, step: &mut Step, outcome: TurnOutcome) {
+        self.waiting = None;
+        self.state.asks.clear();
+        self.state.log.end(step, outcome);
+    }
+
+    fn break_off(&mut self, step: &mut Step, code: FailureCode, message: &str) {
+        self.state.phase = Phase::Broken;
+        self.end(step, failed(code, message));
+        step.close_input = true;
+    }
+
+    fn response(&mut self, step: &mut Step, incoming: &Incoming<'_>) {
+        let id = incoming.id.and_then(|id| serde_json::from_str::<u64>(id.get()).ok());
+        let answer = match (&incoming.error, incoming.result) {
+            (Some(error), _) => Err(error),
+            (None, result) => Ok(result.map_or("null", RawValue::get)),
+        };
+        match (self.state.phase, id) {
+            (Phase::Initializing, Some(INITIALIZE)) => self.initialized(step, answer),
+            (Phase::Opening, Some(OPEN)) => self.opened(step, answer),
+            (Phase::Prompting, Some(id)) if id == self.prompt_id() => self.prompted(step, answer),
+            _ => self.state.log.diagnose(step, "an answer to nothing that was asked"),
+        }
+    }
+
+    fn initialized(&mut self, step: &mut Step, answer: Result<&str, &RpcError<'_>>) {
+        let agent = match answer.map(serde_json::from_str::<Initialized>) {
+            Err(error) => return self.break_off(step, FailureCode::AgentStart, &error.shown()),
+            Ok(Err(_)) => Initialized::default(),
+            Ok(Ok(agent)) => agent,
+        };
+        if agent.protocol_version != 1 {
+            let message = "the agent does not speak version 1 of the Agent Client Protocol";
+            return self.break_off(step, FailureCode::AgentProtocol, message);
+        }
+        if self.resumes && !agent.agent_capabilities.load_session {
+            let message = "the agent cannot continue a conversation (no `loadSession`)";
+            return self.break_off(step, FailureCode::Session, message);
+        }
+        self.state.phase = Phase::Opening;
+        self.open(step);
+    }
+
+    fn opened(&mut self, step: &mut Step, answer: Result<&str, &RpcError<'_>>) {
+        match answer {
+            Err(error) if self.resumes => {
+                self.break_off(step, FailureCode::Session, &error.shown());
+            }
+            Err(error) => self.break_off(step, FailureCode::AgentStart, &error.shown()),
+            Ok(_) if self.resumes => {
+                self.state.agent_session.clone_from(&self.session);
+                self.begin_prompt(step);
+            }
+            Ok(result) => match serde_json::from_str::<Opened<'_>>(result) {
+                Ok(opened) if opened.session_id.len() <= 256 => {
+                    self.state.agent_session = opened.session_id.into_owned();
+                    self.begin_prompt(step);
+                }
+                _ => {
+                    let message = "the agent opened a conversation without a usable id";
+                    self.break_off(step, FailureCode::AgentProtocol, message);
+                }
+            },
+        }
+    }
+
+    fn prompted(&mut self, step: &mut Step, answer: Result<&str, &RpcError<'_>>) {
+        self.state.phase = Phase::Ready;
+        let outcome = match answer.map(serde_json::from_str::<Prompted<'_>>) {
+            _ if self.state.cancelled => TurnOutcome::Stopped,
+            Err(error) => failed(error.failure_code(), &error.shown()),
+            Ok(Err(_)) => {
+                failed(FailureCode::AgentProtocol, "the agent ended the turn without a reason")
+            }
+            Ok(Ok(prompted)) => prompted.outcome(),
+        };
+        self.end(step, outcome);
+    }
+
+    fn update(&mut self, step: &mut Step, params: &str) -> serde_json::Result<()> {
+        let update = serde_json::from_str::<Update<'_>>(params)?.update.get();
+        if self.state.phase != Phase::Prompting {
+            return Ok(()); // history, or the idle chatter of an agent
+        }
+        let kind = serde_json::from_str::<UpdateKind<'_>>(update)?.session_update;
+        match &*kind {
+            "agent_message_chunk" => self.chunk(step, Voice::Message, update)?,
+            "agent_thought_chunk" => self.chunk(step, Voice::Thought, update)?,
+            "tool_call" | "tool_call_update" => {
+                self.tool_call(step, &serde_json::from_str(update)?);
+            }
+            "plan" => step.events.push(serde_json::from_str::<Plan<'_>>(update)?.event()),
+            "user_message_chunk"
+            | "usage_update"
+            | "available_commands_update"
+            | "current_mode_update"
+            | "config_option_update"
+            | "session_info_update" => {}
+            other => {
+                let text = format!("an update of unknown kind `{}`", bound::id(other));
+                self.state.log.diagnose(step, &text);
+            }
+        }
+        Ok(())
+    }
+
+    fn chunk(&mut self, step: &mut Step, voice: Voice, update: &str) -> serde_json::Result<()> {
+        let chunk = serde_json::from_str::<Chunk<'_>>(update)?;
+        self.state.log.text(step, voice, &chunk.content.shown());
+        Ok(())
+    }
+
+    fn tool_call(&mut self, step: &mut Step, call: &ToolCall<'_>) {
+        let mut arguments = bound::arguments(call.raw_input);
+        let known = self.state.log.knows(&call.id);
+        let tool = call.tool();
+        if !known {
+            let locations = call.locations.as_ref().map_or(&[][..], |few| &few.0);
+            self.state.log.call(
+                step,
+                Call {
+                    id: &call.id,
+                    tool: &tool,
+                    title: call.title.as_deref().unwrap_or(&tool),
+                    kind: call.tool_kind(),
+                    arguments: arguments.take(),
+                    locations: locations.iter().map(|location| location.path.to_string()).collect(),
+                },
+            );
+        }
+        let parts = call.content.as_ref().map_or(&[][..], |few| &few.0);
+        let diffs = bound::diffs(parts.iter().filter_map(|part| part.diff()));
+        let result = call.output().map(|output| bound::result(&output));
+        let title = call.title.as_deref().filter(|_| known).map(bound::line);
+        let status = call.tool_status();
+        let over = matches!(status, Some(ToolStatus::Completed | ToolStatus::Failed));
+        let moved = known && (status.is_some() || title.is_some() || arguments.is_some());
+        if moved || over || result.is_some() || !diffs.is_empty() {
+            let call = bound::id(&call.id);
+            step.events.push(Event::ToolUpdate { call, status, title, arguments, result, diffs });
+        }
+    }
+
+    fn requested(&mut self, step: &mut Step, id: &RawValue, method: &str, params: &str) {
+        self.state.requests = self.state.requests.saturating_add(1);
+        if self.state.requests > REFUSALS_MAX || id.get().len() > 256 {
+            return self.state.log.diagnose(step, "a request that is not answered");
+        }
+        if method != "session/request_permission" {
+            let text = format!("the agent asked for `{}`, which is not offered", bound::id(method));
+            self.state.log.diagnose(step, &text);
+            let error = json!({"code": -32601, "message": "not offered by this client"});
+            return self.respond(step, id, "error", &error);
+        }
+        match serde_json::from_str::<PermissionRequest<'_>>(params) {
+            Ok(request) => self.permission(step, id, &request),
+            Err(error) => {
+                let error = json!({"code": -32602, "message": error.to_string()});
+                self.respond(step, id, "error", &error);
+            }
+        }
+    }
+
+    fn permission(&mut self, step: &mut Step, id: &RawValue, request: &PermissionRequest<'_>) {
+        let options = request.shown();
+        if self.state.phase != Phase::Prompting || self.state.cancelled || self.state.asks.is_full()
+        {
+            let outcome = json!({"outcome": {"outcome": "cancelled"}});
+            return self.respond(step, id, "result", &outcome);
+        }
+        if !self.state.log.has(&request.tool_call.id) {
+            self.tool_call(step, &request.tool_call);
+        }
+        let ask = format!("{}-{}", self.state.log.number(), self.state.requests);
+        step.events.push(Event::PermissionAsked {
+            ask: ask.clone(),
+            call: bound::id(&request.tool_call.id),
+            title: bound::line(request.tool_call.title.as_deref().unwrap_or("use a tool")),
+            options: options.clone(),
+        });
+        let options = options.into_iter().map(|option| (option.option, option.kind)).collect();
+        let (input, request) = (self.answer_id(), id.get().to_owned());
+        self.state.asks.open(ask, Ask { input, request, options, answer: None });
+    }
+
+    /// The id of the input that answers the request that was just read.
+    fn answer_id(&self) -> u64 {
+        self.input_id(super::ANSWERS.saturating_add(self.state.requests))
+    }
+
+    fn respond(&self, step: &mut Step, id: &RawValue, field: &str, value: &Value) {
+        let message = json!({"jsonrpc": "2.0", "id": id, field: value});
+        step.input.push(Input::line(self.answer_id(), &message));
+    }
+
+    fn read(&mut self, step: &mut Step, line: &str) -> serde_json::Result<()> {
+        let incoming = serde_json::from_str::<Incoming<'_>>(line)?;
+        let params = incoming.params.map_or("null", RawValue::get);
+        match (incoming.method.as_deref(), incoming.id) {
+            (Some("session/update"), None) => self.update(step, params)?,
+            (Some(method), Some(id)) => self.requested(step, id, method, params),
+            (Some(method), None) if method.starts_with('_') => {} // a vendor's own
+            (Some(method), None) => {
+                let text = format!("a notification of unknown kind `{}`", bound::id(method));
+                self.state.log.diagnose(step, &text);
+            }
+            (None, _) => self.response(step, &incoming),
+        }
+        Ok(())
+    }
+}
+
+impl Adapter for Acp {
+    fn process(&self) -> Process {
+        self.process.clone()
+    }
+
+    fn turn(&mut self, turn: &TurnAsk) -> Step {
+        let mut step = Step::default();
+        if self.state.log.is_running() {
+            self.state.log.diagnose(&mut step, "a turn was asked for while one is running");
+            return step;
+        }
+        self.state.log.begin(turn);
+        self.state.asks.clear();
+        (self.state.cancelled, self.state.requests) = (false, 0);
+        self.waiting = Some(turn.clone());
+        match self.state.phase {
+            Phase::Fresh => {
+                self.state.phase = Phase::Initializing;
+                Self::initialize(&mut step);
+            }
+            Phase::Ready => self.begin_prompt(&mut step),
+            Phase::Broken => {
+                let message = "the conversation with the agent could not be opened";
+                self.break_off(&mut step, FailureCode::AgentStart, message);
+            }
+            Phase::Initializing | Phase::Opening | Phase::Prompting => {}
+        }
+        step
+    }
+
+    fn resume(&mut self, turn: Option<&TurnAsk>) -> Step {
+        let mut step = Step::default();
+        match turn {
+            Some(turn) if turn.number > self.state.log.number() => return self.turn(turn),
+            Some(turn) if self.state.log.is_running() => self.waiting = Some(turn.clone()),
+            Some(_) => self.state.log.say_outcome(&mut step),
+            None => {}
+        }
+        match (self.state.phase, &self.waiting) {
+            (Phase::Initializing, _) => Self::initialize(&mut step),
+            (Phase::Opening, _) => self.open(&mut step),
+            (Phase::Prompting, Some(ask)) => self.prompt(&mut step, &ask.prompt),
+            _ => {}
+        }
+        step.input.extend(self.state.asks.answered().map(ask::answer));
+        if self.state.phase == Phase::Prompting && self.state.cancelled {
+            self.send_cancel(&mut step);
+        }
+        step
+    }
+
+    fn line(&mut self, line: &[u8], overlong: bool) -> Step {
+        let mut step = Step::default();
+        let text = String::from_utf8_lossy(line);
+        if overlong {
+            self.state.log.diagnose(&mut step, "a line that is too long was dropped");
+        } else if text.trim().is_empty() {
+        } else if let Err(error) = self.read(&mut step, &text) {
+            let text = format!("a line that is no message ({error}): {}", bound::line(&text));
+            self.state.log.diagnose(&mut step, &text);
+        }
+        step
+    }
+
+    fn cancel(&mut self) -> Step {
+        let mut step = Step::default();
+        if !self.state.log.is_running() || self.state.cancelled {
+            return step;
+        }
+        self.state.cancelled = true;
+        if self.state.phase == Phase::Prompting {
+            step.input.extend(self.state.asks.cancel().iter().map(ask::answer));
+            self.send_cancel(&mut step);
+        } else {
+            self.end(&mut step, TurnOutcome::Stopped);
+        }
+        step
+    }
+
+    fn answer(&mut self, ask: &str, option: Option<&str>) -> Step {
+        let input = self.state.asks.answer(ask, option).map(ask::answer);
+        Step { input: input.into_iter().collect(), ..Step::default() }
+    }
+
+    fn exited(&mut self, code: Option<i32>, signal: Option<i32>) -> Step {
+        let mut step = Step::default();
+        let begun = matches!(self.state.phase, Phase::Ready | Phase::Prompting);
+        let cancelled = self.state.cancelled;
+        self.state.phase = Phase::Broken;
+        self.end(&mut step, super::exit_outcome(begun, cancelled, code, signal));
+        step
+    }
+
+    fn snapshot(&self) -> String {
+        serde_json::to_string(&self.state).unwrap_or_default()
+    }
+}

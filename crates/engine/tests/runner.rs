@@ -1,0 +1,345 @@
+//! The adapters of agents: what they make of a conversation, word for word, and of anything else.
+
+mod transcript;
+
+use engine::runner::{
+    Adapter, LaunchContext, Step, TurnAsk, adapter, builtin_runners, reply_so_far,
+};
+use model::limit::EVENT_BYTES_MAX;
+use model::{Event, FailureCode, Protocol, Runner, SessionId, TurnOutcome};
+use uuid::Uuid;
+
+fn runner(protocol: Protocol) -> Runner {
+    let found = builtin_runners().into_iter().find(|runner| runner.protocol == protocol);
+    found.expect("there is a runner of every protocol")
+}
+
+fn context() -> LaunchContext {
+    LaunchContext {
+        session: SessionId::from_uuid(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001)),
+        resumes: false,
+        cwd: "/workspace".into(),
+        gate_url: "http://127.0.0.1:8700".to_owned(),
+        model: "demo".to_owned(),
+        snapshot: None,
+        reply: String::new(),
+    }
+}
+
+fn turn(number: u32, prompt: &str) -> TurnAsk {
+    let turn = format!("t{number}").parse().expect("a name");
+    TurnAsk { turn, number, prompt: prompt.to_owned() }
+}
+
+fn acp() -> Box<dyn Adapter> {
+    adapter(&runner(Protocol::Acp), context())
+}
+
+/// An ACP adapter whose first turn waits for the agent.
+fn prompted() -> Box<dyn Adapter> {
+    let mut adapter = acp();
+    adapter.turn(&turn(1, "hello"));
+    say(&mut *adapter, r#"{"id":1,"result":{"protocolVersion":1}}"#);
+    say(&mut *adapter, r#"{"id":2,"result":{"sessionId":"s"}}"#);
+    adapter
+}
+
+fn say(adapter: &mut dyn Adapter, line: &str) -> Step {
+    adapter.line(line.as_bytes(), false)
+}
+
+fn failure(step: &Step) -> Option<FailureCode> {
+    match &step.turn {
+        Some(TurnOutcome::Failed { failure }) => Some(failure.code),
+        _ => None,
+    }
+}
+
+fn diagnostics(steps: &[Step]) -> usize {
+    let events = steps.iter().flat_map(|step| &step.events);
+    events.filter(|event| matches!(event, Event::Diagnostic { .. })).count()
+}
+
+#[test]
+fn the_program_is_told_the_gate_the_model_and_the_session() {
+    let process = acp().process();
+    assert_eq!(process.argv, ["/opt/remit/remit", "agent"]);
+    assert_eq!(process.env["REMIT_GATE_URL"], "http://127.0.0.1:8700");
+    assert_eq!(process.env["REMIT_SESSION"], "01900000-0000-7000-8000-000000000001");
+    assert_eq!(process.cwd.to_str(), Some("/workspace"));
+}
+
+#[test]
+fn an_acp_conversation_becomes_these_events() {
+    transcript::check("acp", |context| adapter(&runner(Protocol::Acp), context));
+}
+
+#[test]
+fn a_resumed_acp_conversation_does_not_tell_its_history_again() {
+    transcript::check("acp-resumed", |context| adapter(&runner(Protocol::Acp), context));
+}
+
+#[test]
+fn an_agent_that_dies_in_the_handshake_was_not_started() {
+    let mut adapter = acp();
+    adapter.turn(&turn(1, "hello"));
+    assert_eq!(failure(&adapter.exited(Some(127), None)), Some(FailureCode::AgentStart));
+}
+
+#[test]
+fn an_agent_that_dies_in_a_turn_died() {
+    let step = prompted().exited(None, Some(9));
+    assert_eq!(failure(&step), Some(FailureCode::AgentDied));
+}
+
+#[test]
+fn an_agent_that_ends_while_it_is_stopped_was_stopped() {
+    let mut adapter = prompted();
+    assert_eq!(adapter.cancel().input.len(), 1);
+    assert_eq!(adapter.cancel(), Step::default());
+    assert_eq!(adapter.exited(None, Some(9)).turn, Some(TurnOutcome::Stopped));
+}
+
+#[test]
+fn a_turn_that_is_stopped_before_its_prompt_never_begins() {
+    let mut adapter = acp();
+    adapter.turn(&turn(1, "hello"));
+    assert_eq!(adapter.cancel().turn, Some(TurnOutcome::Stopped));
+    say(&mut *adapter, r#"{"id":1,"result":{"protocolVersion":1}}"#);
+    assert_eq!(say(&mut *adapter, r#"{"id":2,"result":{"sessionId":"s"}}"#), Step::default());
+    assert_eq!(adapter.turn(&turn(2, "again")).input.len(), 1);
+}
+
+#[test]
+fn an_agent_of_another_version_or_without_sessions_is_refused() {
+    for (resumes, answer, code) in [
+        (false, r#"{"id":1,"result":{"protocolVersion":2}}"#, FailureCode::AgentProtocol),
+        (true, r#"{"id":1,"result":{"protocolVersion":1}}"#, FailureCode::Session),
+        (false, r#"{"id":1,"error":{"code":-32603,"message":"no"}}"#, FailureCode::AgentStart),
+    ] {
+        let context = LaunchContext { resumes, ..context() };
+        let mut adapter = adapter(&runner(Protocol::Acp), context);
+        adapter.turn(&turn(1, "hello"));
+        let step = say(&mut *adapter, answer);
+        assert_eq!((failure(&step), step.close_input), (Some(code), true), "{answer}");
+        assert!(adapter.turn(&turn(2, "again")).close_input, "{answer}");
+    }
+}
+
+#[test]
+fn the_reasons_of_an_agent_to_stop_are_told_apart() {
+    for (answer, code) in [
+        (r#""result":{"stopReason":"max_tokens"}"#, FailureCode::AgentGaveUp),
+        (r#""result":{"stopReason":"max_turn_requests"}"#, FailureCode::AgentGaveUp),
+        (r#""result":{"stopReason":"refusal"}"#, FailureCode::AgentGaveUp),
+        (r#""result":{"stopReason":"weather"}"#, FailureCode::AgentProtocol),
+        (r#""result":{}"#, FailureCode::AgentProtocol),
+        (r#""error":{"code":-32602,"message":"x"}"#, FailureCode::AgentProtocol),
+        (r#""error":{"code":-32000,"message":"x","data":{"kind":"model"}}"#, FailureCode::Model),
+        (
+            r#""error":{"code":-32000,"message":"x","data":{"kind":"session"}}"#,
+            FailureCode::Session,
+        ),
+    ] {
+        let step = say(&mut *prompted(), &format!(r#"{{"id":3,{answer}}}"#));
+        assert_eq!(failure(&step), Some(code), "{answer}");
+    }
+}
+
+#[test]
+fn a_flood_of_broken_lines_is_counted_and_not_repeated() {
+    let mut adapter = prompted();
+    let mut steps = Vec::new();
+    for number in 0..500 {
+        steps.push(say(&mut *adapter, &format!("warning {number}")));
+        steps.push(adapter.line(b"\xff\xfe{", false));
+        steps.push(adapter.line(&[b'x'; 1 << 10], true));
+    }
+    assert_eq!(diagnostics(&steps), 20);
+    let end = say(&mut *adapter, r#"{"id":3,"result":{"stopReason":"end_turn"}}"#);
+    let Some(Event::Diagnostic { text, .. }) = end.events.first() else { panic!("{end:?}") };
+    assert_eq!(text, "1480 more diagnostics in this turn");
+}
+
+#[test]
+fn a_flood_of_requests_is_refused_and_then_not_answered() {
+    let mut adapter = prompted();
+    let request = |id| format!(r#"{{"id":{id},"method":"fs/read_text_file","params":{{}}}}"#);
+    let inputs = (0..5_000).map(|id| say(&mut *adapter, &request(id)).input.len()).sum::<usize>();
+    assert_eq!(inputs, 1_000);
+}
+
+#[test]
+fn answers_under_one_id_are_inputs_under_different_ones() {
+    let mut adapter = prompted();
+    let request = r#"{"id":7,"method":"terminal/create","params":{}}"#;
+    let ids = [(); 3].map(|()| say(&mut *adapter, request).input[0].id);
+    assert!(ids[0] != ids[1] && ids[1] != ids[2]);
+}
+
+#[test]
+fn an_answer_that_comes_twice_or_early_ends_nothing() {
+    let mut adapter = acp();
+    adapter.turn(&turn(1, "hello"));
+    for line in [r#"{"id":3,"result":{"stopReason":"end_turn"}}"#, r#"{"id":2,"result":{}}"#] {
+        assert_eq!(say(&mut *adapter, line).turn, None, "{line}");
+    }
+    let mut adapter = prompted();
+    let end = r#"{"id":3,"result":{"stopReason":"end_turn"}}"#;
+    assert_eq!(say(&mut *adapter, end).turn, Some(TurnOutcome::Completed));
+    assert_eq!(say(&mut *adapter, end).turn, None);
+    assert_eq!(adapter.exited(Some(0), None).turn, None);
+}
+
+#[test]
+fn a_question_has_the_answers_it_has_and_one_of_them_once() {
+    let question = r#"{"id":"q","method":"session/request_permission","params":{"sessionId":"s",
+        "toolCall":{"toolCallId":"c"},"options":[{"optionId":"yes","name":"Yes","kind":"allow_once"},
+        {"optionId":"no","name":"No","kind":"reject_once"}]}}"#
+        .replace('\n', " ");
+    for (answer, expected) in [
+        (Some("yes"), r#"{"optionId":"yes","outcome":"selected"}"#),
+        (None, r#"{"optionId":"no","outcome":"selected"}"#),
+    ] {
+        let mut adapter = prompted();
+        let asked = say(&mut *adapter, &question);
+        let Some(Event::PermissionAsked { ask, .. }) = asked.events.last() else {
+            panic!("{asked:?}")
+        };
+        assert_eq!(adapter.answer("1-9", Some("yes")), Step::default());
+        assert_eq!(adapter.answer(ask, Some("maybe")), Step::default());
+        let answered = adapter.answer(ask, answer);
+        let said = String::from_utf8_lossy(&answered.input[0].bytes).into_owned();
+        assert!(said.contains(expected), "{said}");
+        assert_eq!(adapter.answer(ask, Some("yes")), Step::default());
+        let repeated = restored(&*adapter, "").resume(Some(&turn(1, "hello"))).input;
+        assert!(repeated.contains(&answered.input[0]), "{repeated:?}");
+    }
+}
+
+fn restored(adapter: &dyn Adapter, reply: &str) -> Box<dyn Adapter> {
+    let (snapshot, reply) = (Some(adapter.snapshot()), reply.to_owned());
+    self::adapter(&runner(Protocol::Acp), LaunchContext { snapshot, reply, ..context() })
+}
+
+#[test]
+fn after_a_restart_a_conversation_goes_on_wherever_it_was() {
+    let script = transcript::read("acp");
+    let whole = transcript::play(&script, acp(), |adapter, _, _| adapter);
+    let restarted = transcript::play(&script, acp(), |adapter, turn, events| {
+        let mut next = restored(&*adapter, &reply_so_far(events));
+        let step = next.resume(turn);
+        assert_eq!(step.events, [], "what is stored is not told again");
+        next
+    });
+    assert_eq!(whole, restarted);
+}
+
+#[test]
+fn a_turn_that_ended_before_a_restart_ends_again_and_is_not_run_again() {
+    let mut adapter = prompted();
+    let said = say(&mut *adapter, &update(r#""agent_message_chunk","content":{"text":"hi"}"#));
+    let end = say(&mut *adapter, r#"{"id":3,"result":{"stopReason":"end_turn"}}"#);
+    let again = restored(&*adapter, &reply_so_far(&said.events)).resume(Some(&turn(1, "hello")));
+    assert_eq!((again.turn, again.reply, again.input), (end.turn, "hi".to_owned(), Vec::new()));
+}
+
+fn update(update: &str) -> String {
+    let update = format!(r#"{{"sessionUpdate":{update}}}"#);
+    format!(r#"{{"method":"session/update","params":{{"sessionId":"s","update":{update}}}}}"#)
+}
+
+#[test]
+fn however_large_a_line_is_its_events_can_be_stored() {
+    let long = "\\u0000\\\"é".repeat(300_000);
+    let many = |part: &str| vec![part; 50_000].join(",");
+    for line in [
+        update(&format!(r#""agent_message_chunk","content":{{"text":"{long}"}}"#)),
+        update(&format!(
+            r#""tool_call","toolCallId":"{long}","title":"{long}","rawInput":{{"a":"{long}"}},
+               "locations":[{}]"#,
+            many(r#"{"path":"a"}"#)
+        )),
+        update(&format!(
+            r#""tool_call_update","toolCallId":"c","status":"completed","content":[
+               {{"type":"content","content":{{"text":"{long}"}}}},{}]"#,
+            vec![format!(r#"{{"type":"diff","path":"p","newText":"{}"}}"#, &long[..80_000]); 8]
+                .join(",")
+        )),
+        update(&format!(r#""plan","entries":[{}]"#, many(r#"{"content":"x"}"#))),
+        update(&format!(
+            r#""tool_call","toolCallId":"c","rawInput":{}{}"#,
+            "[".repeat(90_000),
+            "]".repeat(90_000)
+        )),
+        update(&format!(r#""tool_call","toolCallId":"c","rawInput":[{}1]"#, "1e15,".repeat(9_000))),
+    ] {
+        let line = line.replace('\n', " ");
+        let step = say(&mut *prompted(), &line);
+        assert!(!step.events.is_empty(), "{}", &line[..200]);
+        for event in &step.events {
+            let stored = serde_json::to_vec(event).expect("plain data").len();
+            assert!(stored <= EVENT_BYTES_MAX, "{stored} bytes for {}", &line[..200]);
+        }
+    }
+}
+
+/// A seeded source of numbers, so that a failure can be repeated.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % sides as u64).expect("small")
+    }
+
+    fn mutate(&mut self, line: &str) -> Vec<u8> {
+        let mut bytes = line.as_bytes().to_vec();
+        for _ in 0..=self.roll(4) {
+            let at = self.roll(bytes.len().max(1));
+            match self.roll(5) {
+                0 => bytes.truncate(at),
+                1 if at < bytes.len() => bytes[at] = u8::try_from(self.roll(256)).expect("a byte"),
+                2 => bytes.splice(at..at, *b"[[[[{\"").for_each(drop),
+                3 if at < bytes.len() => bytes.truncate(at + self.roll(20)),
+                _ => bytes.splice(at..at, *b"null").for_each(drop),
+            }
+        }
+        bytes
+    }
+}
+
+/// Plays the lines of a conversation in any order, broken in any way, with anything in between.
+fn storm(script: &str, new: impl Fn() -> Box<dyn Adapter>, seed: u64) {
+    let mut dice = Dice(seed);
+    let lines = transcript::lines(script);
+    let mut adapter = new();
+    let mut number = 0;
+    for _ in 0..120 {
+        let line = &lines[dice.roll(lines.len())];
+        let step = match dice.roll(12) {
+            0 => {
+                number += 1;
+                adapter.turn(&turn(number, "go on"))
+            }
+            1 if dice.roll(4) == 0 => adapter.cancel(),
+            2 => adapter.answer(&format!("{number}-1"), Some("allow_once")),
+            3 if dice.roll(20) == 0 => adapter.exited(Some(1), None),
+            4..8 => adapter.line(line.as_bytes(), dice.roll(30) == 0),
+            _ => adapter.line(&dice.mutate(line), false),
+        };
+        for event in &step.events {
+            let stored = serde_json::to_vec(event).expect("plain data").len();
+            assert!(stored <= EVENT_BYTES_MAX, "seed {seed}");
+        }
+        assert!(adapter.snapshot().len() <= 64 << 10, "seed {seed}");
+    }
+}
+
+#[test]
+fn whatever_an_acp_agent_says_the_adapter_stands() {
+    let script = transcript::read("acp");
+    (1..300).for_each(|seed| storm(&script, acp, seed));
+}
