@@ -25,7 +25,7 @@ impl Rig {
     pub(crate) fn new(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener = listen(&folder.path().join("worker.sock"));
-        let worker = Command::new(env!("CARGO_BIN_EXE_remit-worker"))
+        let worker = Command::new(env!("CARGO_BIN_EXE_worker"))
             .arg(folder.path().join("worker.sock"))
             .args(arguments)
             .env_clear()
