@@ -82,22 +82,112 @@ pub(crate) fn sh(launcher: &Launcher, script: &str) -> Outcome {
     run(launcher, &["/bin/sh", "-c", script], |_| {})
 }
 
-/// Runs a python script with `libc`, `errno` and `sys_(nr, …) -> -errno or result` at hand.
+/// Runs a python script with the words of [`prelude`] at hand.
 pub(crate) fn python(launcher: &Launcher, script: &str) -> Outcome {
     run(launcher, &["/usr/bin/python3", "-IS", "-c", &prelude(script)], |_| {})
 }
 
+/// `call(NR_…, …)` makes a system call and prints `ok` or the name of the error; `tried(lambda)`
+/// does so for anything that raises `OSError`.
 pub(crate) fn prelude(script: &str) -> String {
+    let numbers: Vec<_> =
+        NUMBERS.iter().map(|(name, number)| format!("NR_{name} = {number}")).collect();
     format!(
-        "import ctypes, errno, os, socket, struct, sys\n\
-         libc = ctypes.CDLL(None, use_errno=True)\n\
-         def sys_(*args):\n\
-         \x20   args = [ctypes.c_long(a) if isinstance(a, int) else a for a in args]\n\
-         \x20   r = libc.syscall(*args)\n\
-         \x20   return -ctypes.get_errno() if r == -1 else r\n\
-         def name(r): return errno.errorcode.get(-r, str(r)) if r < 0 else 'ok'\n\
-         {script}"
+        "{}
+{PRELUDE}{script}",
+        numbers.join(
+            "
+"
+        )
     )
+}
+
+const PRELUDE: &str = "
+import ctypes, errno, fcntl, mmap, os, resource, signal, socket, stat, struct, sys, time
+libc = ctypes.CDLL(None, use_errno=True)
+def sys_(*args):
+    args = [ctypes.c_long(a) if isinstance(a, int) else a for a in args]
+    r = libc.syscall(*args)
+    return -ctypes.get_errno() if r == -1 else r
+def name(r): return errno.errorcode.get(-r, str(r)) if r < 0 else 'ok'
+def call(*args): print(name(sys_(*args)))
+def tried(f):
+    try:
+        f()
+        print('ok')
+    except OSError as e: print(name(-e.errno))
+def ended(f):
+    pid = os.fork()
+    if pid == 0:
+        f()
+        os._exit(0)
+    status = os.waitpid(pid, 0)[1]
+    print('signal', os.WTERMSIG(status)) if os.WIFSIGNALED(status) else print('exit', os.WEXITSTATUS(status))
+def field(key):
+    return [l.split(None, 1)[1].strip() for l in open('/proc/self/status') if l.startswith(key + ':')][0]
+";
+
+macro_rules! numbers {
+    ($($name:ident = $number:ident)*) => {
+        const NUMBERS: &[(&str, i64)] = &[$((stringify!($name), libc::$number),)*];
+    };
+}
+
+numbers! {
+    acct = SYS_acct
+    add_key = SYS_add_key
+    adjtimex = SYS_adjtimex
+    bpf = SYS_bpf
+    chroot = SYS_chroot
+    clock_adjtime = SYS_clock_adjtime
+    clock_settime = SYS_clock_settime
+    clone = SYS_clone
+    clone3 = SYS_clone3
+    delete_module = SYS_delete_module
+    fanotify_init = SYS_fanotify_init
+    finit_module = SYS_finit_module
+    fsconfig = SYS_fsconfig
+    fsmount = SYS_fsmount
+    fsopen = SYS_fsopen
+    fspick = SYS_fspick
+    init_module = SYS_init_module
+    io_uring_enter = SYS_io_uring_enter
+    io_uring_register = SYS_io_uring_register
+    io_uring_setup = SYS_io_uring_setup
+    kcmp = SYS_kcmp
+    kexec_load = SYS_kexec_load
+    keyctl = SYS_keyctl
+    memfd_secret = SYS_memfd_secret
+    mount = SYS_mount
+    mount_setattr = SYS_mount_setattr
+    move_mount = SYS_move_mount
+    name_to_handle_at = SYS_name_to_handle_at
+    open_by_handle_at = SYS_open_by_handle_at
+    open_tree = SYS_open_tree
+    perf_event_open = SYS_perf_event_open
+    personality = SYS_personality
+    pidfd_getfd = SYS_pidfd_getfd
+    pidfd_open = SYS_pidfd_open
+    pivot_root = SYS_pivot_root
+    prctl = SYS_prctl
+    process_vm_readv = SYS_process_vm_readv
+    process_vm_writev = SYS_process_vm_writev
+    ptrace = SYS_ptrace
+    quotactl = SYS_quotactl
+    reboot = SYS_reboot
+    request_key = SYS_request_key
+    seccomp = SYS_seccomp
+    setdomainname = SYS_setdomainname
+    sethostname = SYS_sethostname
+    setns = SYS_setns
+    settimeofday = SYS_settimeofday
+    swapoff = SYS_swapoff
+    swapon = SYS_swapon
+    syslog = SYS_syslog
+    umount2 = SYS_umount2
+    unshare = SYS_unshare
+    userfaultfd = SYS_userfaultfd
+    vhangup = SYS_vhangup
 }
 
 pub(crate) fn has_python() -> bool {

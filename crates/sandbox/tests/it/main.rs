@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod escape;
 #[cfg(test)]
+mod escape_host;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod life;
