@@ -4,20 +4,23 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fs, io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use parking_lot::Mutex;
 use rustix::{
-    fs::{AtFlags, CWD, Mode, OFlags, linkat, openat},
+    fs::{CWD, Mode, OFlags, openat},
     io::Errno,
 };
 
 use crate::{
-    CommitId, Error, Repository, TreeId, git::pack::temp_path, path::Shown, point::Point,
-    policy::check_contained, session::make_directory,
+    Changed, CommitId, Error, Repository, TreeId,
+    fill::{advance, fill, plan},
+    git::pack::temp_path,
+    point::Point,
+    repository::remove_unfinished,
 };
 
 /// The checkouts of one repository.
@@ -26,9 +29,12 @@ pub struct Checkouts {
     directory: PathBuf,
     making: Mutex<HashMap<CommitId, Arc<Mutex<()>>>>,
     used: Arc<Mutex<BTreeMap<CommitId, usize>>>,
+    /// Those that are there and made by this process.
+    made: Mutex<HashSet<CommitId>>,
 }
 
-/// A checkout that stays as long as this does.
+/// A checkout that stays as it is for as long as this is held; afterwards its directory may be removed or become
+/// that of a later commit at any time.
 #[derive(Debug)]
 pub struct Checkout {
     commit: CommitId,
@@ -73,12 +79,19 @@ impl Checkouts {
             fs::create_dir_all(directory).map_err(&failed)?;
             fs::write(&mark, &boot).map_err(&failed)?;
         }
+        remove_unfinished(directory);
         let directory = std::path::absolute(directory).map_err(&failed)?;
-        Ok(Self { directory, making: Mutex::default(), used: Arc::default() })
+        Ok(Self {
+            directory,
+            making: Mutex::default(),
+            used: Arc::default(),
+            made: Mutex::default(),
+        })
     }
 
-    /// A directory that holds what `commit` holds: the one that is there, or made now, from that of the commit's
-    /// parent if there is one. Callers that ask for the same at once share one.
+    /// A directory that holds what `commit` holds: the one that is there, or made now. If a near ancestor of the commit
+    /// has a checkout that nobody uses, that one is changed, in time proportional to the difference; if it is used,
+    /// unchanged files get a second name. Callers that ask for the same at once share one.
     ///
     /// # Errors
     /// [`Error::NotAllowed`] if the commit (somebody pushed it) holds a name that would lead out of the directory
@@ -122,6 +135,7 @@ impl Checkouts {
                     continue;
                 }
                 fs::rename(entry.path(), &doomed).map_err(&failed)?;
+                self.made.lock().remove(&commit);
             }
             fs::remove_dir_all(&doomed).map_err(&failed)?;
             removed += 1;
@@ -138,7 +152,7 @@ impl Checkouts {
 
     fn make(&self, repository: &Repository, commit: CommitId, path: &Path) -> Result<(), Error> {
         let temp = temp_path(&self.directory);
-        let made = self.fill(repository, commit, &temp).and_then(|()| {
+        let made = self.write(repository, commit, &temp).and_then(|()| {
             repository.probe.reach(Point::CheckoutWritten);
             match fs::rename(&temp, path) {
                 // Another process was quicker.
@@ -148,29 +162,62 @@ impl Checkouts {
                 renamed => renamed.map_err(Error::io("name a checkout")),
             }
         });
-        if made.is_err() && fs::remove_dir_all(&temp).is_err() {
-            tracing::warn!("an unfinished checkout could not be removed");
+        match made {
+            Ok(()) => _ = self.made.lock().insert(commit),
+            Err(_) => remove(&temp),
         }
         made
     }
 
-    fn fill(&self, repository: &Repository, commit: CommitId, temp: &Path) -> Result<(), Error> {
-        let failed = |errno: Errno| Error::io("open a checkout")(errno.into());
-        fs::create_dir(temp).map_err(Error::io("make a checkout"))?;
-        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
-        let into = openat(CWD, temp, flags, Mode::empty()).map_err(failed)?;
+    /// Writes the checkout under its temporary name, in the cheapest way there is.
+    fn write(&self, repository: &Repository, commit: CommitId, temp: &Path) -> Result<(), Error> {
         let tree = repository.tree_of(commit)?;
+        if let Some(changes) = self.take_over(repository, commit, temp)? {
+            match advance(repository, temp, &changes) {
+                Ok(()) => return Ok(()),
+                Err(error) => {
+                    tracing::debug!(%commit, %error, "a checkout is made anew");
+                    remove(temp);
+                }
+            }
+        }
+        fs::create_dir(temp).map_err(Error::io("make a checkout"))?;
+        let into =
+            open_directory(temp).map_err(|errno| Error::io("open a checkout")(errno.into()))?;
         let (near, _held) = self.near(repository, commit)?;
         let near = near.as_ref().map(|(fd, tree)| (fd.as_fd(), tree));
-        fill_directory(repository, into.as_fd(), &tree, near)
+        fill(repository, into.as_fd(), &tree, near)
+    }
+
+    /// Moves the checkout of the nearest ancestor to `temp` if nobody uses it, and says what to change in it.
+    fn take_over(
+        &self,
+        repository: &Repository,
+        commit: CommitId,
+        temp: &Path,
+    ) -> Result<Option<Vec<Changed>>, Error> {
+        let ancestors = repository.log(commit, ANCESTORS_MAX)?.into_iter().skip(1);
+        let path = |commit: CommitId| self.directory.join(commit.to_string());
+        let Some(nearest) = ancestors.into_iter().find(|record| path(record.commit).exists())
+        else {
+            return Ok(None);
+        };
+        let Some(changes) = plan(repository, nearest.tree, repository.tree_of(commit)?)? else {
+            return Ok(None);
+        };
+        // Held while it is renamed away, as in `collect`.
+        let used = self.used.lock();
+        // One that an earlier process made may be below a sandbox that it left running.
+        let free = !used.contains_key(&nearest.commit) && self.made.lock().remove(&nearest.commit);
+        let taken = free && fs::rename(path(nearest.commit), temp).is_ok();
+        Ok(taken.then_some(changes))
     }
 
     /// The checkout of the nearest ancestor that has one, to link unchanged files from.
     fn near(&self, repository: &Repository, commit: CommitId) -> Result<Near, Error> {
         for record in repository.log(commit, ANCESTORS_MAX)?.into_iter().skip(1) {
             let held = self.hold(record.commit);
-            let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
-            if let Ok(directory) = openat(CWD, &held.path, flags, Mode::empty()) {
+            if let Ok(directory) = open_directory(&held.path) {
                 return Ok((Some((directory, record.tree)), Some(held)));
             }
         }
@@ -180,41 +227,17 @@ impl Checkouts {
 
 type Near = (Option<(OwnedFd, TreeId)>, Option<Checkout>);
 
-/// How far back a checkout to link from is looked for.
+/// How far back a checkout to begin with is looked for.
 const ANCESTORS_MAX: usize = 8;
 
-/// Writes a tree into a fresh directory, linking files that stand the same in the checkout `near`.
-fn fill_directory(
-    repository: &Repository,
-    into: BorrowedFd<'_>,
-    tree: &TreeId,
-    near: Option<(BorrowedFd<'_>, &TreeId)>,
-) -> Result<(), Error> {
-    let tree = repository.trees().read(tree.raw())?;
-    let Some((from, near)) = near else { return repository.write_tree(into, &tree, None, 0) };
-    let near = repository.trees().read(near.raw())?;
-    for (name, entry) in &tree {
-        check_contained(name)
-            .map_err(|reason| Error::NotAllowed { path: Shown::new(name), reason })?;
-        let twin = near.get(name).filter(|twin| twin.mode == entry.mode);
-        if entry.is_tree() {
-            let directory = make_directory(into, name, None)?;
-            let below = twin.and_then(|twin| Some((open_below(from, name)?, TreeId::new(twin.id))));
-            let below = below.as_ref().map(|(fd, tree)| (fd.as_fd(), tree));
-            fill_directory(repository, directory.as_fd(), &TreeId::new(entry.id), below)?;
-        } else if !twin.is_some_and(|twin| twin == entry && link(from, into, name)) {
-            repository.write_file(into, name, entry, None)?;
-        }
-    }
-    Ok(())
-}
-
-fn open_below(from: BorrowedFd<'_>, name: &[u8]) -> Option<OwnedFd> {
+fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
-    openat(from, name, flags, Mode::empty()).ok()
+    openat(CWD, path, flags, Mode::empty())
 }
 
-/// Gives a file of another checkout a second name here; `false` if it has too many or the file system cannot.
-fn link(from: BorrowedFd<'_>, into: BorrowedFd<'_>, name: &[u8]) -> bool {
-    linkat(from, name, into, name, AtFlags::empty()).is_ok()
+/// Removes what was not finished. What cannot be removed now is removed when the checkouts are opened again.
+fn remove(temp: &Path) {
+    if temp.exists() && fs::remove_dir_all(temp).is_err() {
+        tracing::warn!("an unfinished checkout could not be removed");
+    }
 }

@@ -13,6 +13,7 @@ mod commit;
 mod content;
 mod delta;
 mod error;
+mod fill;
 mod git;
 mod history;
 mod id;

@@ -56,6 +56,7 @@ impl Repository {
             return Err(Error::Exists { path: path.to_owned() });
         }
         let parent = path.parent().unwrap_or(Path::new("."));
+        remove_unfinished(parent);
         let unfinished = Unfinished(temp_path(parent));
         lay_out(&unfinished.0)?;
         let fresh = Self::open(&unfinished.0)?;
@@ -220,14 +221,16 @@ impl Drop for Unfinished {
     }
 }
 
-/// Removes files that processes which are gone left behind. What cannot be removed does no harm.
-fn remove_unfinished(directory: &Path) {
+/// Removes files and directories that processes which are gone left behind. What cannot be removed does no harm.
+pub(crate) fn remove_unfinished(directory: &Path) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let owner = name.to_str().and_then(|name| name.strip_prefix(TEMP_PREFIX));
         let owner = owner.and_then(|rest| rest.split('_').next()?.parse::<u32>().ok());
         if owner.is_some_and(|owner| !Path::new(&format!("/proc/{owner}")).exists()) {
-            fs::remove_file(entry.path()).ok();
+            let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let remove = if is_directory { fs::remove_dir_all } else { fs::remove_file };
+            remove(entry.path()).ok();
         }
     }
 }

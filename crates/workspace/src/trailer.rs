@@ -122,8 +122,8 @@ fn body(said: &str) -> String {
 }
 
 /// Keys that only the platform writes, in lower case.
-const RESERVED: [&str; 8] =
-    ["dispatch", "subject", "launcher", "grant", "label", "refused", "session", "proposal"];
+const RESERVED: [&str; 9] =
+    ["dispatch", "subject", "launcher", "grant", "label", "refused", "session", "proposal", "turn"];
 
 fn body_line(number: usize, line: &str) -> String {
     let plain = |letter: &char| *letter == '\t' || !letter.is_control();

@@ -110,3 +110,39 @@ fn a_pushed_tree_with_a_repository_in_it_is_refused() {
     }
     assert_eq!(fs::read_dir(house.path("checkouts")).unwrap().count(), 1, "nothing is left behind");
 }
+
+#[test]
+fn a_checkout_that_nobody_uses_becomes_the_next() {
+    let house = House::new(&[("a", "1"), ("d/e/f", "2"), ("d/g", "3"), ("h/i", "4"), ("j", "5")]);
+    let first = house.checkout();
+    let (first_path, kept) =
+        (first.path().to_owned(), fs::metadata(first.path().join("j")).unwrap());
+    drop(first);
+    let copy = house.make_directory("copy");
+    write(&copy, "a/was/a/file", "6");
+    write(&copy, "d", "was a directory");
+    write(&copy, "j", "5");
+    write(&copy, "k", "7");
+    std::os::unix::fs::symlink("k", copy.join("link")).unwrap();
+    committed(house.land(house.head(), None, house.plain_delta(house.head(), &copy)));
+    let second = house.checkout();
+    assert!(!first_path.exists());
+    assert_eq!(fs::metadata(second.path().join("j")).unwrap().ino(), kept.ino());
+    assert!(!second.path().join("h").exists(), "an emptied directory stays");
+    // The checkout as a whole copy differs in nothing from the commit.
+    let delta = house.plain_delta(house.head(), second.path());
+    assert_eq!((delta.edits(), delta.refusals().count), (&[][..], 0));
+}
+
+#[test]
+fn a_checkout_below_a_sandbox_of_an_earlier_process_is_left_alone() {
+    let house = House::new(&[("a", "1")]);
+    let path = house.checkout().path().to_owned();
+    let upper = house.make_directory("upper");
+    write(&upper, "a", "2");
+    committed(house.commit_upper(&upper));
+    let later = Checkouts::open(&house.path("checkouts")).unwrap();
+    let next = later.checkout(&house.repository, house.head()).unwrap();
+    assert_eq!(fs::read_to_string(path.join("a")).unwrap(), "1");
+    assert_eq!(fs::read_to_string(next.path().join("a")).unwrap(), "2");
+}

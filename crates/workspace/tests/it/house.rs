@@ -13,12 +13,33 @@ use workspace::{
 };
 
 pub(crate) struct House {
-    pub(crate) directory: TempDir,
+    pub(crate) directory: Ground,
     pub(crate) repository: Repository,
     pub(crate) checkouts: Checkouts,
 }
 
+/// Where a house stands: a directory that goes with it, or one of somebody else.
+pub(crate) enum Ground {
+    Own(TempDir),
+    Other(PathBuf),
+}
+
+impl Ground {
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Own(directory) => directory.path(),
+            Self::Other(path) => path,
+        }
+    }
+}
+
 impl House {
+    /// The house that stands at `top`, with its repository opened anew.
+    pub(crate) fn beside(top: &Path, repository: Repository) -> Self {
+        let checkouts = Checkouts::open(&top.join("checkouts")).unwrap();
+        Self { directory: Ground::Other(top.to_owned()), repository, checkouts }
+    }
+
     pub(crate) fn new(seeds: &[(&str, &str)]) -> Self {
         let directory = TempDir::new().unwrap();
         let seeds: Vec<_> = seeds
@@ -31,7 +52,7 @@ impl House {
         let path = directory.path().join("folder.git");
         let repository = Repository::init(&path, &seeds, &by("Begin")).unwrap();
         let checkouts = Checkouts::open(&directory.path().join("checkouts")).unwrap();
-        Self { directory, repository, checkouts }
+        Self { directory: Ground::Own(directory), repository, checkouts }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -4,6 +4,7 @@
 
 mod checkouts;
 mod commits;
+mod crashes;
 mod house;
 mod merges;
 mod overlays;

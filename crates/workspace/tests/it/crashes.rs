@@ -1,0 +1,155 @@
+//! The process is killed in the middle: the repository is what it was or what was promised, never in between.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    os::unix::process::ExitStatusExt as _,
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use rustix::process::{Signal, getpid, kill_process};
+use workspace::{Checkouts, CommitId, Point, Probe, Repository};
+
+use crate::house::{House, committed, git, pairs, write};
+
+/// Tells the child, which is this test binary again, what to do.
+const ORDER: &str = "REMIT_TEST_CRASH";
+
+const POINTS: [(Point, &str); 6] = [
+    (Point::Gathered, "Gathered"),
+    (Point::PackNamed, "PackNamed"),
+    (Point::RefWritten, "RefWritten"),
+    (Point::RefMoved, "RefMoved"),
+    (Point::Repacked, "Repacked"),
+    (Point::CheckoutWritten, "CheckoutWritten"),
+];
+
+#[expect(clippy::disallowed_methods, reason = "the only way to tell a test binary something")]
+fn order() -> Option<String> {
+    std::env::var(ORDER).ok()
+}
+
+fn child(test: &str, order: &str) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(ORDER, order)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Opens the repository of the house at `top` and dies at `point`.
+fn deadly(top: &Path, point: Point) -> Repository {
+    let die = move |reached| {
+        if reached == point {
+            kill_process(getpid(), Signal::KILL).unwrap();
+        }
+    };
+    Repository::open(&top.join("folder.git")).unwrap().with_probe(Probe::new(die))
+}
+
+#[test]
+fn killed_at_any_point_the_repository_is_whole() {
+    if let Some(order) = order() {
+        let (name, top) = order.split_once(' ').unwrap();
+        let point = POINTS.iter().find(|(_, known)| *known == name).unwrap().0;
+        return die_at(Path::new(top), point);
+    }
+    for (point, name) in POINTS {
+        let house = House::new(&[("a", "1")]);
+        write(&house.make_directory("upper"), "a", "2");
+        for number in 0..60 {
+            write(&house.make_directory("many"), "a", &format!("many {number}"));
+            if point == Point::Repacked {
+                committed(house.commit_upper(&house.path("many")));
+            }
+        }
+        let before = house.head();
+        let order = format!("{name} {}", house.directory.path().display());
+        let status =
+            child("crashes::killed_at_any_point_the_repository_is_whole", &order).wait().unwrap();
+        assert_eq!(status.signal(), Some(9), "{name}: not reached");
+        check_after(&house, point, before);
+    }
+}
+
+fn die_at(top: &Path, point: Point) {
+    let directory = House::beside(top, deadly(top, point));
+    match point {
+        Point::Repacked => drop(directory.repository.maintain()),
+        Point::CheckoutWritten => drop(directory.checkout()),
+        Point::Gathered | Point::PackNamed | Point::RefWritten | Point::RefMoved => {
+            drop(directory.commit_upper(&top.join("upper")));
+        }
+    }
+}
+
+fn check_after(house: &House, point: Point, before: CommitId) {
+    let again =
+        House::beside(house.directory.path(), Repository::open(&house.path("folder.git")).unwrap());
+    if point == Point::RefMoved {
+        assert_eq!(again.files(), pairs(&[("a", "2")]));
+        assert_eq!(again.repository.log(again.head(), 9).unwrap()[1].commit, before);
+    } else {
+        assert_eq!(again.head(), before, "{point:?}");
+        committed(again.commit_upper(&house.path("upper")));
+    }
+    again.repository.maintain().unwrap();
+    assert_eq!(again.files(), pairs(&[("a", "2")]));
+    let checkout = Checkouts::open(&house.path("checkouts")).unwrap();
+    let checkout = checkout.checkout(&again.repository, again.head()).unwrap();
+    assert_eq!(fs::read_to_string(checkout.path().join("a")).unwrap(), "2");
+    let left = Command::new("find").arg(house.directory.path()).args(["-name", "tmp_*"]).output();
+    assert_eq!(String::from_utf8(left.unwrap().stdout).unwrap(), "", "{point:?} left something");
+    house.judge();
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_kill_at_any_moment() {
+    if let Some(top) = order() {
+        return commit_until_killed(Path::new(&top));
+    }
+    let house = House::new(&[("a", "1")]);
+    let mut acknowledged: Vec<CommitId> = Vec::new();
+    for round in 0..12 {
+        let top = house.directory.path().display().to_string();
+        let mut child = child("crashes::what_was_acknowledged_survives_a_kill_at_any_moment", &top);
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let said =
+            lines.map(Result::unwrap).filter_map(|line| line.strip_prefix("done ")?.parse().ok());
+        let mut said = said.inspect(|commit| acknowledged.push(*commit));
+        assert_eq!(said.by_ref().take(1 + round * 2).count(), 1 + round * 2);
+        child.kill().unwrap();
+        said.for_each(drop);
+        child.wait().unwrap();
+        let repository = Repository::open(&house.path("folder.git")).unwrap();
+        let head = repository.head().unwrap().unwrap();
+        let log: Vec<_> =
+            repository.log(head, 10_000).unwrap().into_iter().map(|record| record.commit).collect();
+        for commit in &acknowledged {
+            assert!(log.contains(commit), "{commit} was acknowledged and is lost");
+        }
+    }
+    git(&house.path("folder.git"), &["fsck", "--strict", "--full"]);
+}
+
+fn commit_until_killed(top: &Path) {
+    let house = House::beside(top, Repository::open(&top.join("folder.git")).unwrap());
+    let upper = house.make_directory("upper");
+    let pid = std::process::id();
+    for number in 0..10_000 {
+        write(&upper, "a", &format!("{pid} {number}"));
+        let done = committed(house.commit_upper(&upper));
+        writeln_now(&format!("done {}", done.commit));
+        if number % 60 == 59 {
+            house.repository.maintain().unwrap();
+        }
+    }
+}
+
+/// Says a line at once, past the test harness.
+fn writeln_now(line: &str) {
+    std::io::Write::write_all(&mut std::io::stdout(), format!("{line}\n").as_bytes()).unwrap();
+}
