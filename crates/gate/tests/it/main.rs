@@ -1,0 +1,8 @@
+//! The gate as a sandbox sees it: real sockets in front, real sockets behind. Never leaves the loopback.
+
+mod support;
+
+mod demo;
+mod doors;
+mod failing;
+mod passing;

@@ -1,0 +1,319 @@
+//! A gate with one door or more, callers that may misbehave, and an endpoint that follows a script.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use engine::port::{Caller, Clock, Door, Gate, OpenGate};
+use engine::task::{TaskKind, Tasks};
+use gate::{Broker, Endpoint, EndpointParts, Limits, Secret, Setup};
+use model::{DispatchId, Event, ModelApi, Time, UserId};
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, mpsc};
+use uuid::Uuid;
+
+/// The key of every endpoint here; nobody but the endpoint may ever see it.
+pub(crate) const KEY: &str = "canary-key-7f3a91c2d4e5";
+
+/// Nothing here takes this long, however slow the machine.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Waits for what must come.
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.expect("within a minute")
+}
+
+struct RealClock;
+
+impl Clock for RealClock {
+    fn now(&self) -> Time {
+        Time::from_ms(0)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    fn instant(&self) -> Instant {
+        Instant::now()
+    }
+}
+
+pub(crate) fn broker(endpoints: Vec<Endpoint>, limits: Limits) -> Broker {
+    let clock = Arc::new(RealClock);
+    Broker::new(Setup { endpoints, limits, tasks: Tasks::new(), clock }).expect("a broker")
+}
+
+pub(crate) fn endpoint(api: ModelApi, address: SocketAddr) -> Endpoint {
+    Endpoint::new(EndpointParts {
+        name: "scripted".into(),
+        api,
+        base_url: format!("http://{address}"),
+        key: Some(Secret::new(KEY.into())),
+        model: "configured-model".into(),
+    })
+    .expect("a good endpoint")
+}
+
+/// One sandbox, as far as the gate knows it.
+pub(crate) struct Sandbox {
+    pub(crate) address: SocketAddr,
+    pub(crate) reports: mpsc::Receiver<Event>,
+    pub(crate) open: Option<Box<dyn OpenGate>>,
+}
+
+impl Sandbox {
+    pub(crate) async fn new(broker: &Broker, model_api: ModelApi) -> Self {
+        Self::with_unix(broker, model_api, None).await
+    }
+
+    pub(crate) async fn with_unix(
+        broker: &Broker,
+        model_api: ModelApi,
+        socket: Option<&Path>,
+    ) -> Self {
+        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
+        let address = tcp.local_addr().expect("an address");
+        let mut doors = vec![Door::Tcp(tcp)];
+        doors.extend(socket.map(|path| Door::Unix(UnixListener::bind(path).expect("a socket"))));
+        let (sender, reports) = mpsc::channel(64);
+        let caller = Caller {
+            dispatch: DispatchId::from_uuid(Uuid::from_u128(u128::from(address.port()))),
+            subject: UserId::from_uuid(Uuid::from_u128(1)),
+            runner: "test".parse().expect("a name"),
+            model_api,
+            reports: sender,
+        };
+        let open = broker.open(caller, doors).await.expect("open doors");
+        Self { address, reports, open: Some(open) }
+    }
+
+    /// Sends a request and reads the answer whole.
+    pub(crate) async fn post(&self, path: &str, body: &str) -> Answer {
+        self.send(&request("POST", path, "authorization: Bearer mine\r\n", body)).await
+    }
+
+    pub(crate) async fn send(&self, request: &str) -> Answer {
+        let mut connection = self.connect().await;
+        connection.write_all(request.as_bytes()).await.expect("a request sent");
+        read_answer(connection).await
+    }
+
+    pub(crate) async fn connect(&self) -> TcpStream {
+        soon(TcpStream::connect(self.address)).await.expect("an open door")
+    }
+
+    pub(crate) async fn report(&mut self) -> Event {
+        soon(self.reports.recv()).await.expect("a report")
+    }
+}
+
+pub(crate) fn request(method: &str, path: &str, headers: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "{method} {path} HTTP/1.1\r\nhost: evil\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n{body}"
+    )
+}
+
+/// An answer as it came over the wire.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HashMap<String, String>,
+    /// Without its chunked framing.
+    pub(crate) body: Vec<u8>,
+    /// Whether it came to its proper end.
+    pub(crate) whole: bool,
+    pub(crate) raw: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("text")
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).expect("JSON")
+    }
+
+    pub(crate) fn code(&self) -> String {
+        self.json()["error"]["code"].as_str().expect("a code").to_owned()
+    }
+}
+
+pub(crate) async fn read_answer(mut from: impl AsyncRead + AsyncWrite + Unpin) -> Answer {
+    let mut raw = Vec::new();
+    // A connection that is reset ends the answer too; whether it was whole shows below.
+    drop(soon(from.read_to_end(&mut raw)).await);
+    let end = find(&raw, b"\r\n\r\n").expect("a head");
+    let head = String::from_utf8_lossy(&raw[..end]).into_owned();
+    let mut lines = head.lines();
+    let status = lines.next().and_then(|line| line.get(9..12)).expect("a status");
+    let headers: HashMap<String, String> = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let rest = &raw[end + 4..];
+    let (body, whole) = match headers.get("content-length") {
+        Some(length) => (rest.to_vec(), rest.len().to_string() == *length),
+        None => unchunked(rest),
+    };
+    Answer { status: status.parse().expect("a number"), headers, body, whole, raw }
+}
+
+fn unchunked(mut rest: &[u8]) -> (Vec<u8>, bool) {
+    let mut body = Vec::new();
+    while let Some(end) = find(rest, b"\r\n") {
+        let size = std::str::from_utf8(&rest[..end]).expect("a size");
+        let size = usize::from_str_radix(size, 16).expect("a size");
+        rest = &rest[end + 2..];
+        if size == 0 {
+            return (body, true);
+        }
+        if rest.len() < size + 2 {
+            break;
+        }
+        body.extend_from_slice(&rest[..size]);
+        rest = &rest[size + 2..];
+    }
+    (body, false)
+}
+
+pub(crate) fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
+    bytes.windows(part.len()).position(|window| window == part)
+}
+
+/// One thing that a scripted endpoint does with a connection.
+pub(crate) enum Step {
+    Send(Vec<u8>),
+    Await(Arc<Notify>),
+    Hang,
+}
+
+/// An endpoint that answers its n-th request by a script, and remembers what it was asked.
+pub(crate) struct Scripted {
+    pub(crate) address: SocketAddr,
+    pub(crate) seen: Arc<Mutex<Vec<String>>>,
+    /// Told each time a caller hangs up on us.
+    pub(crate) left: Arc<Notify>,
+    tasks: Tasks,
+}
+
+impl Drop for Scripted {
+    fn drop(&mut self) {
+        self.tasks.stopping().cancel();
+    }
+}
+
+impl Scripted {
+    pub(crate) async fn new(script: impl Fn(usize) -> Vec<Step> + Send + Sync + 'static) -> Self {
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+        let listener = listener.expect("a loopback port");
+        let address = listener.local_addr().expect("an address");
+        let (seen, left) = (Arc::<Mutex<Vec<String>>>::default(), Arc::new(Notify::new()));
+        let tasks = Tasks::new();
+        let stop = tasks.stopping();
+        let (noted, told, spawner) = (Arc::clone(&seen), Arc::clone(&left), tasks.clone());
+        tasks.spawn(TaskKind::Connection, "scripted endpoint", async move {
+            let script = Arc::new(script);
+            while let Some(Ok((stream, _))) = stop.run_until_cancelled(listener.accept()).await {
+                let (noted, told, script) = (noted.clone(), told.clone(), script.clone());
+                let stop = stop.clone();
+                spawner.spawn(TaskKind::Connection, "scripted connection", async move {
+                    stop.run_until_cancelled(serve(stream, &noted, &told, &*script)).await;
+                });
+            }
+        });
+        Self { address, seen, left, tasks }
+    }
+
+    /// Always the same answer.
+    pub(crate) async fn always(answer: String) -> Self {
+        Self::new(move |_| vec![Step::Send(answer.clone().into_bytes())]).await
+    }
+
+    pub(crate) fn requests(&self) -> usize {
+        self.seen.lock().len()
+    }
+}
+
+async fn serve(
+    mut stream: TcpStream,
+    seen: &Mutex<Vec<String>>,
+    left: &Notify,
+    script: &(dyn Fn(usize) -> Vec<Step> + Send + Sync),
+) {
+    let Some(request) = read_request(&mut stream).await else { return };
+    let number = {
+        let mut seen = seen.lock();
+        seen.push(request);
+        seen.len() - 1
+    };
+    for step in script(number) {
+        match step {
+            Step::Send(bytes) => {
+                if stream.write_all(&bytes).await.is_err() {
+                    left.notify_one();
+                    return;
+                }
+            }
+            Step::Await(go) => go.notified().await,
+            Step::Hang => {
+                let mut byte = [0];
+                drop(stream.read(&mut byte).await);
+                left.notify_one();
+            }
+        }
+    }
+}
+
+async fn read_request(stream: &mut TcpStream) -> Option<String> {
+    let mut raw = Vec::new();
+    loop {
+        if stream.read_buf(&mut raw).await.ok()? == 0 {
+            return None;
+        }
+        let Some(end) = find(&raw, b"\r\n\r\n") else { continue };
+        let head = String::from_utf8_lossy(&raw[..end]).to_ascii_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let length: usize = length.and_then(|length| length.parse().ok()).unwrap_or(0);
+        if raw.len() >= end + 4 + length {
+            return Some(String::from_utf8_lossy(&raw).into_owned());
+        }
+    }
+}
+
+/// A whole answer of an endpoint.
+pub(crate) fn whole(status: &str, headers: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n{body}"
+    )
+}
+
+/// The head of a streamed answer.
+pub(crate) fn streamed_head() -> Vec<u8> {
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n".to_vec()
+}
+
+/// One piece of a streamed answer.
+pub(crate) fn chunk(bytes: &[u8]) -> Vec<u8> {
+    let mut chunk = format!("{:x}\r\n", bytes.len()).into_bytes();
+    chunk.extend_from_slice(bytes);
+    chunk.extend_from_slice(b"\r\n");
+    chunk
+}
+
+/// A small request of the dialect, with one thing said.
+pub(crate) fn ask(text: &str, stream: bool) -> String {
+    serde_json::json!({
+        "model": "whatever",
+        "max_tokens": 100,
+        "stream": stream,
+        "messages": [{ "role": "user", "content": text }],
+    })
+    .to_string()
+}
