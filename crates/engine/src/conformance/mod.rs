@@ -3,6 +3,7 @@
 //! An adapter's test calls one function here with what makes a fresh adapter. A broken promise is a
 //! panic that names it.
 
+pub mod backend;
 pub mod directory;
 pub mod ledger;
 

@@ -1,6 +1,8 @@
-//! The real worker, real agents and the real server end of the line.
+//! The real worker, real agents, the real server end of the line, and the backends that start it.
 
 #[cfg(test)]
 mod line;
+#[cfg(test)]
+mod process;
 #[cfg(test)]
 mod rig;
