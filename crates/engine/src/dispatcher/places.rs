@@ -40,9 +40,26 @@ impl Places {
         subject: UserId,
         live_max: u32,
     ) -> Result<Place, Full> {
-        let live_max = usize::try_from(live_max).unwrap_or(usize::MAX);
         let mut shared = self.0.lock();
-        let (granted, ahead) = match shared.queue.enter(dispatch, subject, live_max)? {
+        let entered = shared.queue.enter(dispatch, subject, count(live_max))?;
+        Ok(self.place(&mut shared, dispatch, subject, entered))
+    }
+
+    /// A place, or one in the line however long it is, for what stood in it before.
+    pub(crate) fn line_up(&self, dispatch: DispatchId, subject: UserId, live_max: u32) -> Place {
+        let mut shared = self.0.lock();
+        let entered = shared.queue.line_up(dispatch, subject, count(live_max));
+        self.place(&mut shared, dispatch, subject, entered)
+    }
+
+    fn place(
+        &self,
+        shared: &mut Shared,
+        dispatch: DispatchId,
+        subject: UserId,
+        entered: Entered,
+    ) -> Place {
+        let (granted, ahead) = match entered {
             Entered::Placed => (None, None),
             Entered::Waiting { ahead } => {
                 let (grant, granted) = oneshot::channel();
@@ -50,7 +67,13 @@ impl Places {
                 (Some(granted), Some(ahead))
             }
         };
-        Ok(Place { places: self.clone(), dispatch, subject, granted, ahead })
+        Place { places: self.clone(), dispatch, subject, granted, ahead }
+    }
+
+    /// A place for a dispatch whose box lives already.
+    pub(crate) fn admit(&self, dispatch: DispatchId, subject: UserId, live_max: u32) -> Place {
+        self.0.lock().queue.admit(dispatch, subject, count(live_max));
+        Place { places: self.clone(), dispatch, subject, granted: None, ahead: None }
     }
 
     /// Whether somebody waits for a place that a dispatch of `subject` holds.
@@ -62,6 +85,10 @@ impl Places {
     pub(crate) fn counts(&self) -> (usize, usize) {
         self.0.lock().queue.counts()
     }
+}
+
+fn count(live_max: u32) -> usize {
+    usize::try_from(live_max).unwrap_or(usize::MAX)
 }
 
 impl Place {

@@ -9,6 +9,7 @@ use model::{DispatchId, UserId};
 
 /// How many may be alive and how many may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "each is a bound and says so")]
 pub struct QueueBounds {
     /// Dispatches with a sandbox at once, of all people. At least 1.
     pub live_max: usize,
@@ -77,26 +78,47 @@ impl Queue {
         subject: UserId,
         live_max: usize,
     ) -> Result<Entered, Full> {
+        let line = self.subjects.entry(subject).or_default();
+        line.live_max = live_max.max(1);
+        let waits = self.live >= self.bounds.live_max || !line.has_room();
+        if waits && line.waiting.len() >= self.bounds.waiting_per_subject_max {
+            return Err(Full::Subject);
+        }
+        if waits && self.waiting >= self.bounds.waiting_max {
+            return Err(Full::Everyone);
+        }
+        Ok(self.line_up(dispatch, subject, live_max))
+    }
+
+    /// Gives a place, or a place in the line however long it is: to what stood in it before.
+    pub(crate) fn line_up(
+        &mut self,
+        dispatch: DispatchId,
+        subject: UserId,
+        live_max: usize,
+    ) -> Entered {
         let ahead = self.waiting;
         let line = self.subjects.entry(subject).or_default();
         line.live_max = live_max.max(1);
         if self.live < self.bounds.live_max && line.has_room() && line.waiting.is_empty() {
             line.live.insert(dispatch);
             self.live += 1;
-            return Ok(Entered::Placed);
-        }
-        if line.waiting.len() >= self.bounds.waiting_per_subject_max {
-            return Err(Full::Subject);
-        }
-        if self.waiting >= self.bounds.waiting_max {
-            return Err(Full::Everyone);
+            return Entered::Placed;
         }
         if line.waiting.is_empty() {
             self.turns.push_back(subject);
         }
         line.waiting.push_back(dispatch);
         self.waiting += 1;
-        Ok(Entered::Waiting { ahead: u32::try_from(ahead).unwrap_or(u32::MAX) })
+        Entered::Waiting { ahead: u32::try_from(ahead).unwrap_or(u32::MAX) }
+    }
+
+    /// Gives a place whatever the bounds say: to a dispatch whose box lives already.
+    pub(crate) fn admit(&mut self, dispatch: DispatchId, subject: UserId, live_max: usize) {
+        let line = self.subjects.entry(subject).or_default();
+        line.live_max = live_max.max(1);
+        line.live.insert(dispatch);
+        self.live += 1;
     }
 
     /// Takes a dispatch out, wherever it stands. Those that get a place by it.

@@ -1,0 +1,274 @@
+//! Where everything starts: what is asked for is checked, allowed, written down and only then run.
+//!
+//! Whoever asks may go away in the middle: what was begun is brought to its end all the same.
+
+mod accept;
+pub mod ask;
+pub mod error;
+pub(crate) mod live;
+pub(crate) mod places;
+pub mod queue;
+mod resolve;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use model::{DispatchId, Limits, Runner, RunnerName, SandboxId, Turn, TurnId};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use trust::{Action, Principal, authorize};
+
+use crate::port::{Backend, Clock, Directory, Gate, IdSource, Ledger, Record};
+use crate::supervisor::Order;
+use crate::task::{TaskKind, Tasks};
+use crate::workspaces::Workspaces;
+
+pub use ask::{Ask, Begin, Message, MountWish, WorkspaceKey};
+pub use error::DispatchError;
+use live::{Live, Mailbox};
+use places::Places;
+pub use queue::{Full, QueueBounds};
+
+/// What the dispatcher works with.
+#[derive(Clone)]
+pub struct Parts {
+    /// What was asked and where it stands.
+    pub ledger: Arc<dyn Ledger>,
+    /// People and workspaces.
+    pub directory: Arc<dyn Directory>,
+    /// Builds the boxes.
+    pub backend: Arc<dyn Backend>,
+    /// Serves their doors.
+    pub gate: Arc<dyn Gate>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Fresh ids.
+    pub ids: Arc<dyn IdSource>,
+    /// Where its tasks run.
+    pub tasks: Tasks,
+    /// The folders.
+    pub workspaces: Workspaces,
+    /// How to drive agents, by name.
+    pub runners: BTreeMap<RunnerName, Runner>,
+    /// What is set for this server.
+    pub settings: Settings,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// What is set for a server.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How many may live and wait.
+    pub queue: QueueBounds,
+    /// What a dispatch may use that does not say.
+    pub limits: Limits,
+    /// What drives an agent where nobody says.
+    pub runner: RunnerName,
+    /// The trust domain of the tokens, as `remit.local`.
+    pub domain: String,
+    /// The program of the built-in agent, on this host.
+    pub program: PathBuf,
+    /// The state directory.
+    pub data: PathBuf,
+}
+
+/// All that dispatches share.
+pub(crate) struct World {
+    pub(crate) parts: Parts,
+    pub(crate) live: Live,
+    pub(crate) places: Places,
+    /// Cancelled when no new dispatch is taken and those that live come to their end.
+    pub(crate) stopping: CancellationToken,
+}
+
+impl World {
+    pub(crate) fn runner(&self, name: &RunnerName) -> Option<Runner> {
+        self.parts.runners.get(name).cloned()
+    }
+
+    /// The folder with the settings of a runner, if it has any.
+    pub(crate) fn settings_of(&self, name: &RunnerName) -> Option<PathBuf> {
+        let runner = self.parts.runners.get(name)?;
+        let folder = || self.parts.settings.data.join("settings").join(name.as_str());
+        (!runner.settings.is_empty()).then(folder)
+    }
+
+    pub(crate) fn sandbox_id(&self) -> SandboxId {
+        SandboxId::from_uuid(self.parts.ids.uuid())
+    }
+}
+
+/// Starts and steers dispatches.
+#[derive(Clone)]
+pub struct Dispatcher {
+    pub(crate) world: Arc<World>,
+}
+
+impl std::fmt::Debug for Dispatcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dispatcher").field("places", &self.world.places.counts()).finish()
+    }
+}
+
+impl Dispatcher {
+    /// A dispatcher that has nothing yet; call [`recover`](Self::recover) before anything is asked.
+    /// Writes the settings of the runners into the state directory; blocks for a moment.
+    pub fn new(parts: Parts) -> std::io::Result<Self> {
+        for (name, runner) in &parts.runners {
+            write_settings(&parts.settings.data.join("settings").join(name.as_str()), runner)?;
+        }
+        let places = Places::new(parts.settings.queue);
+        let stopping = parts.tasks.stopping().child_token();
+        Ok(Self { world: Arc::new(World { parts, live: Live::default(), places, stopping }) })
+    }
+
+    /// Starts a dispatch in a sandbox of its own. A conversation that has a living agent already is
+    /// spoken to there: two agents never work on one session file.
+    ///
+    /// When this returns, the turn is durable: it will run, or end with an event that says why not.
+    pub async fn dispatch(&self, ask: Ask) -> Result<Turn, DispatchError> {
+        self.detached("dispatch", |dispatcher| async move { dispatcher.accept(ask).await }).await
+    }
+
+    /// Says something in a conversation: to its living agent, or else in a fresh sandbox.
+    ///
+    /// When this returns, the turn is durable, as with [`dispatch`](Self::dispatch). A turn id that
+    /// was used before gives that turn again.
+    pub async fn say(&self, message: Message) -> Result<Turn, DispatchError> {
+        self.detached("say", |dispatcher| async move {
+            let ask = dispatcher.ask_of(message).await?;
+            dispatcher.accept(ask).await
+        })
+        .await
+    }
+
+    /// Goes on with the conversation of a dispatch that is over, over the same workspaces.
+    pub async fn resume(&self, resume: Resume) -> Result<Turn, DispatchError> {
+        self.detached("resume", |dispatcher| async move {
+            let ask = dispatcher.ask_again(resume).await?;
+            dispatcher.accept(ask).await
+        })
+        .await
+    }
+
+    /// Asks the agent to stop the turn it works on; what it did is kept, and the box stays. An agent
+    /// that does not obey within seconds is ended.
+    pub async fn stop_turn(
+        &self,
+        principal: &Principal,
+        dispatch: DispatchId,
+    ) -> Result<(), DispatchError> {
+        let mailbox = self.steered(principal, dispatch).await?;
+        let (answer, stopped) = oneshot::channel();
+        let told = mailbox.orders.send(Order::StopTurn { answer }).await;
+        told.map_err(|_| DispatchError::Over(dispatch))?;
+        match stopped.await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(DispatchError::NoTurn(dispatch)),
+            Err(_) => Err(DispatchError::Over(dispatch)),
+        }
+    }
+
+    /// Ends a dispatch wherever it stands; what it did is kept. When this returns, it is over.
+    pub async fn cancel(
+        &self,
+        principal: &Principal,
+        dispatch: DispatchId,
+    ) -> Result<(), DispatchError> {
+        let mailbox = self.steered(principal, dispatch).await?;
+        let (over, is_over) = oneshot::channel();
+        let told = mailbox.orders.send(Order::Cancel { over }).await;
+        told.map_err(|_| DispatchError::Over(dispatch))?;
+        // It is dropped when the dispatch is over, by this order or by something that came first.
+        drop(is_over.await);
+        Ok(())
+    }
+
+    /// How many dispatches have a place, and how many wait for one.
+    pub fn counts(&self) -> (usize, usize) {
+        self.world.places.counts()
+    }
+
+    /// Takes nothing more, and brings what lives to its end: work is kept, what waits stays in the
+    /// ledger for the next start. Returns at once; the tasks of [`Parts::tasks`] end when it is done.
+    pub fn shut_down(&self) {
+        self.world.stopping.cancel();
+    }
+
+    /// Runs something to its end, though whoever asked for it may go away.
+    async fn detached<F>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce(Self) -> F,
+    ) -> Result<Turn, DispatchError>
+    where
+        F: Future<Output = Result<Turn, DispatchError>> + Send + 'static,
+    {
+        if self.world.stopping.is_cancelled() {
+            return Err(DispatchError::ShuttingDown);
+        }
+        let (answer, answered) = oneshot::channel();
+        let work = work(self.clone());
+        self.world.parts.tasks.spawn(TaskKind::Connection, name, async move {
+            // Nobody may be waiting any more.
+            let _told: Result<(), _> = answer.send(work.await);
+        });
+        answered.await.unwrap_or(Err(DispatchError::Internal))
+    }
+
+    /// The mailbox of a dispatch that the asker may steer.
+    async fn steered(
+        &self,
+        principal: &Principal,
+        dispatch: DispatchId,
+    ) -> Result<Mailbox, DispatchError> {
+        let record = self.record(principal, dispatch).await?;
+        if record.state.is_ended() {
+            return Err(DispatchError::Over(dispatch));
+        }
+        self.world.live.mailbox(dispatch).ok_or(DispatchError::Over(dispatch))
+    }
+
+    async fn record(
+        &self,
+        principal: &Principal,
+        dispatch: DispatchId,
+    ) -> Result<Record, DispatchError> {
+        let record = self.world.parts.ledger.record(dispatch).await?;
+        let record = record.ok_or(DispatchError::UnknownDispatch(dispatch))?;
+        let owner = record.dispatch.subject;
+        authorize(principal, &Action::SteerDispatch { owner }).allowed()?;
+        Ok(record)
+    }
+}
+
+/// A conversation to go on with, by a dispatch of it that is over.
+#[derive(Debug, Clone)]
+pub struct Resume {
+    /// Who asks, as their proof says.
+    pub principal: Principal,
+    /// The dispatch.
+    pub dispatch: DispatchId,
+    /// The turn's id; one is made where absent.
+    pub turn: Option<TurnId>,
+    /// What is said next.
+    pub prompt: String,
+}
+
+fn write_settings(folder: &std::path::Path, runner: &Runner) -> std::io::Result<()> {
+    for (name, content) in &runner.settings {
+        let path = folder.join(name);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        std::fs::write(path, content)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,265 @@
+//! The workspaces of this server as folders of its state directory, over crate `workspace`.
+//!
+//! `<data>/workspaces/<wsp_…>.git` are the repositories, `<data>/checkouts/<wsp_…>/` the immutable
+//! checkouts that sandboxes are laid over. Everything that blocks runs on a thread for that. Never
+//! runs git, never reads a path that an agent could have changed except through the walker.
+
+mod view;
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use model::{CommitId, Mode, SessionId, Time, WorkspaceId};
+use parking_lot::Mutex;
+use workspace::{Attribution, Checkouts, Repository, Seed, Signature, TreePath};
+
+use crate::port::Person;
+use crate::task::Tasks;
+
+pub(crate) use view::{Author, Closed, MountedView, SessionFolder, TurnCommit, close};
+
+/// So many repositories are kept open.
+const OPEN_MAX: usize = 256;
+
+/// A workspace did not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkspacesError {
+    /// There is no repository for it, though there should be one.
+    #[error("the folder of {0} is missing")]
+    Missing(WorkspaceId),
+    /// The repository did not do as asked.
+    #[error("the repository of {workspace} failed")]
+    Repository {
+        /// Which workspace.
+        workspace: WorkspaceId,
+        /// What it said.
+        #[source]
+        source: workspace::Error,
+    },
+    /// The path is none that a workspace can have.
+    #[error("`{path}` is not a path of a workspace")]
+    Path {
+        /// The path, cut to 200 characters.
+        path: String,
+    },
+    /// Our own mistake, which the log tells.
+    #[error("the work on {0} ended in a panic")]
+    Broken(WorkspaceId),
+}
+
+/// One workspace, open.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    pub(crate) id: WorkspaceId,
+    pub(crate) repository: Repository,
+    pub(crate) checkouts: Checkouts,
+}
+
+impl Folder {
+    pub(crate) fn failed(&self, source: workspace::Error) -> WorkspacesError {
+        WorkspacesError::Repository { workspace: self.id, source }
+    }
+}
+
+/// All workspaces of this server.
+#[derive(Debug, Clone)]
+pub struct Workspaces {
+    data: PathBuf,
+    tasks: Tasks,
+    open: Arc<Mutex<HashMap<WorkspaceId, Arc<Folder>>>>,
+}
+
+/// A file that a new workspace begins with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeedFile {
+    /// Where it stands, as `notes/today.md`.
+    pub path: String,
+    /// What it holds.
+    pub content: Vec<u8>,
+}
+
+impl Workspaces {
+    /// The workspaces below the state directory `data`. Blocks for a moment.
+    pub fn new(data: &Path, tasks: Tasks) -> io::Result<Self> {
+        std::fs::create_dir_all(data.join("workspaces"))?;
+        std::fs::create_dir_all(data.join("checkouts"))?;
+        Ok(Self { data: data.to_owned(), tasks, open: Arc::default() })
+    }
+
+    /// Makes the folder of a workspace, whole or not at all; one that is there already stays as it
+    /// is. Whether it was made.
+    pub async fn create(
+        &self,
+        id: WorkspaceId,
+        seeds: Vec<SeedFile>,
+        owner: &Person,
+        at: Time,
+    ) -> Result<bool, WorkspacesError> {
+        let path = self.repository_path(id);
+        let author = Signature {
+            name: owner.name.clone(),
+            email: owner.email.clone(),
+            seconds: view::seconds(at),
+        };
+        let by = Attribution {
+            committer: view::platform(at),
+            author,
+            message: "Begin this workspace".to_owned(),
+            trailers: vec![],
+        };
+        let seeds = seeds.into_iter().map(seed).collect::<Result<Vec<_>, _>>()?;
+        let made = self.tasks.blocking("create a workspace", move || {
+            match Repository::init(&path, &seeds, &by) {
+                Ok(_) => Ok(true),
+                Err(workspace::Error::Exists { .. }) => Ok(false),
+                Err(error) => Err(error),
+            }
+        });
+        let made = made.await.ok_or(WorkspacesError::Broken(id))?;
+        made.map_err(|source| WorkspacesError::Repository { workspace: id, source })
+    }
+
+    /// The newest commit of a workspace.
+    pub async fn head(&self, id: WorkspaceId) -> Result<Option<CommitId>, WorkspacesError> {
+        self.with(id, "read a head", |repository| Ok(repository.head()?.map(ours))).await
+    }
+
+    /// A text file of the newest commit; `None`: there is no such file, or it is not UTF-8.
+    pub async fn text(
+        &self,
+        id: WorkspaceId,
+        path: &str,
+    ) -> Result<Option<String>, WorkspacesError> {
+        let path = tree_path(path)?;
+        let read = move |repository: &Repository| {
+            let Some(head) = repository.head()? else { return Ok(None) };
+            let found = repository.read(head, &path)?;
+            Ok(found.and_then(|(_, content)| String::from_utf8(content).ok()))
+        };
+        self.with(id, "read a file", read).await
+    }
+
+    /// Whether a session file of the conversation is kept in the workspace.
+    pub async fn has_session(
+        &self,
+        home: WorkspaceId,
+        session: SessionId,
+    ) -> Result<bool, WorkspacesError> {
+        let name = session.to_string();
+        self.with(home, "look for a session", move |repository| {
+            Ok(repository.session(&name)?.is_some())
+        })
+        .await
+    }
+
+    /// Does something with the repository of a workspace, on a thread that may block.
+    pub async fn with<T: Send + 'static>(
+        &self,
+        id: WorkspaceId,
+        name: &'static str,
+        work: impl FnOnce(&Repository) -> Result<T, workspace::Error> + Send + 'static,
+    ) -> Result<T, WorkspacesError> {
+        let workspaces = self.clone();
+        let done = self.tasks.blocking(name, move || {
+            let folder = workspaces.folder(id)?;
+            work(&folder.repository).map_err(|error| folder.failed(error))
+        });
+        done.await.ok_or(WorkspacesError::Broken(id))?
+    }
+
+    /// Checks a commit out for a sandbox to be laid over; it stays as long as what is returned does.
+    pub(crate) async fn mount(
+        &self,
+        id: WorkspaceId,
+        mode: Mode,
+        base: Option<CommitId>,
+    ) -> Result<MountedView, WorkspacesError> {
+        let workspaces = self.clone();
+        let done = self.tasks.blocking("check a workspace out", move || {
+            let folder = workspaces.folder(id)?;
+            let base = match base {
+                Some(base) => theirs(&base),
+                None => folder.repository.head().map_err(|error| folder.failed(error))?,
+            };
+            let base = base.ok_or(WorkspacesError::Missing(id))?;
+            let checkout = folder.checkouts.checkout(&folder.repository, base);
+            let checkout = checkout.map_err(|error| folder.failed(error))?;
+            Ok(MountedView::new(folder, mode, checkout))
+        });
+        done.await.ok_or(WorkspacesError::Broken(id))?
+    }
+
+    /// Where the session file of a conversation is kept.
+    pub(crate) async fn session_folder(
+        &self,
+        home: WorkspaceId,
+        session: SessionId,
+    ) -> Result<SessionFolder, WorkspacesError> {
+        let workspaces = self.clone();
+        let open = move || workspaces.folder(home);
+        let folder = self.tasks.blocking("open a workspace", open).await;
+        Ok(SessionFolder::new(folder.ok_or(WorkspacesError::Broken(home))??, session))
+    }
+
+    /// Removes checkouts that nobody uses, except those of the heads. How many there were.
+    pub async fn collect(&self, id: WorkspaceId) -> Result<usize, WorkspacesError> {
+        let workspaces = self.clone();
+        let done = self.tasks.blocking("collect checkouts", move || {
+            let folder = workspaces.folder(id)?;
+            let collected = folder
+                .repository
+                .head()
+                .and_then(|head| folder.checkouts.collect(&head.into_iter().collect::<Vec<_>>()));
+            collected.map_err(|error| folder.failed(error))
+        });
+        done.await.ok_or(WorkspacesError::Broken(id))?
+    }
+
+    /// Where the repository of a workspace is: what `git clone` takes.
+    pub fn repository_path(&self, id: WorkspaceId) -> PathBuf {
+        self.data.join("workspaces").join(format!("{id}.git"))
+    }
+
+    /// Opens a workspace, or takes the one that is open. Blocks.
+    pub(crate) fn folder(&self, id: WorkspaceId) -> Result<Arc<Folder>, WorkspacesError> {
+        if let Some(folder) = self.open.lock().get(&id) {
+            return Ok(folder.clone());
+        }
+        let failed = |source| WorkspacesError::Repository { workspace: id, source };
+        let repository = match Repository::open(&self.repository_path(id)) {
+            Err(workspace::Error::NotARepository { .. }) => Err(WorkspacesError::Missing(id)),
+            opened => opened.map_err(failed),
+        }?;
+        let checkouts = self.data.join("checkouts").join(id.to_string());
+        let checkouts = Checkouts::open(&checkouts).map_err(failed)?;
+        let mut open = self.open.lock();
+        if open.len() >= OPEN_MAX {
+            open.retain(|_, folder| Arc::strong_count(folder) > 1);
+        }
+        // Somebody else may have been quicker; the counts of users must be in one place.
+        let folder =
+            open.entry(id).or_insert_with(|| Arc::new(Folder { id, repository, checkouts }));
+        Ok(folder.clone())
+    }
+}
+
+fn tree_path(path: &str) -> Result<TreePath, WorkspacesError> {
+    let shown = || WorkspacesError::Path { path: path.chars().take(200).collect() };
+    TreePath::new(path).map_err(|_| shown())
+}
+
+fn seed(file: SeedFile) -> Result<Seed, WorkspacesError> {
+    Ok(Seed { path: tree_path(&file.path)?, content: file.content })
+}
+
+/// The same commit in the words of the model.
+pub(crate) fn ours(commit: workspace::CommitId) -> CommitId {
+    commit.to_string().parse().expect("both are 40 hexadecimal digits")
+}
+
+/// The same commit in the words of the repository.
+pub(crate) fn theirs(commit: &CommitId) -> Option<workspace::CommitId> {
+    commit.as_str().parse().ok()
+}
