@@ -102,7 +102,10 @@ impl Turn<'_> {
             for call in calls {
                 let outcome = self.call(&call)?;
                 failures.note(&call, outcome.failed);
-                let (cancelled, content) = (outcome.cancelled, outcome.text);
+                let cancelled = outcome.cancelled;
+                // Chat completions have no other sign for it.
+                let sign = if outcome.failed { "Error: " } else { "" };
+                let content = format!("{sign}{}", outcome.text);
                 self.session.add(Message::Tool { tool_call_id: call.id, content })?;
                 if cancelled || self.signals.cancelled() {
                     self.session.settle("The call was stopped before it began.")?;

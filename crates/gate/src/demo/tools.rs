@@ -62,8 +62,11 @@ impl<'a> Toolbox<'a> {
         self.call(&RUN, &[command])
     }
 
+    /// Tools called after grep take patterns; others take the text as it is.
     pub(super) fn search(self, word: &str) -> Option<Call> {
-        self.call(&SEARCH, &[&literal(word)])
+        let grep = self.find(&SEARCH)?.name.to_ascii_lowercase().contains("grep");
+        let pattern = if grep { literal(word) } else { word.to_owned() };
+        self.call(&SEARCH, &[&pattern])
     }
 
     fn call(self, role: &Role, values: &[&str]) -> Option<Call> {
@@ -166,7 +169,7 @@ mod tests {
         check(toolbox.write("a", "b"), "write_file", &json!({"path": "a", "content": "b"}));
         check(toolbox.read("a"), "read_file", &json!({"path": "a"}));
         check(toolbox.run("ls"), "run", &json!({"command": "ls"}));
-        check(toolbox.search("a.b"), "search", &json!({"pattern": "a\\.b"}));
+        check(toolbox.search("a.b"), "search", &json!({"pattern": "a.b"}));
     }
 
     #[test]
@@ -187,7 +190,11 @@ mod tests {
         );
         check(toolbox.read("/etc/passwd"), "Read", &json!({"file_path": "/etc/passwd"}));
         check(toolbox.run("ls"), "Bash", &json!({"command": "ls"}));
-        check(toolbox.search("x"), "Grep", &json!({"pattern": "x", "output_mode": "content"}));
+        check(
+            toolbox.search("a.b"),
+            "Grep",
+            &json!({"pattern": "a\\.b", "output_mode": "content"}),
+        );
     }
 
     #[test]

@@ -148,11 +148,11 @@ impl Message {
     }
 }
 
-/// The `OpenAI` dialect has no sign for a tool that failed; agents begin such a result with the word.
+/// The `OpenAI` dialect has no sign for a tool that failed; agents begin such a result like this.
 fn returned(content: Content) -> Outcome {
     let text = content.text().unwrap_or_default();
-    let failed = text.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("error"));
-    Outcome { text, failed }
+    let why = text.strip_prefix("Error:").map(|why| why.trim_start().to_owned());
+    Outcome { failed: why.is_some(), text: why.unwrap_or(text) }
 }
 
 impl ToolForm {
@@ -325,7 +325,7 @@ mod tests {
             "messages": [
                 {"role": "user", "content": "run ls"},
                 {"role": "assistant", "content": [{"type": "text", "text": "ok"}, {"type": "tool_use", "id": "1", "name": "run", "input": {}}]},
-                {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "content": [{"type": "text", "text": "error: no"}], "is_error": true}]},
+                {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "content": [{"type": "text", "text": "no"}], "is_error": true}]},
             ],
         });
         let openai = json!({
@@ -335,7 +335,7 @@ mod tests {
                 {"role": "system", "content": "sys"},
                 {"role": "user", "content": "run ls"},
                 {"role": "assistant", "content": null, "tool_calls": [{"id": "1", "function": {"name": "run", "arguments": "{}"}}]},
-                {"role": "tool", "tool_call_id": "1", "content": "error: no"},
+                {"role": "tool", "tool_call_id": "1", "content": "Error: no"},
             ],
         });
         let mut first =
