@@ -2,7 +2,7 @@
 //! adapter, and prints every event as a line of JSON.
 //!
 //! `drive RUNNER [--replace FROM=TO]… [--env NAME=VALUE]… [--gate URL] [--model NAME] [--cwd DIR]
-//! [--session ID] [--resume] [--settings DIR] [--cancel-at-tool] [--answer OPTION] PROMPT…`
+//! [--session ID] [--resume] [--settings DIR] [--cancel-at turn_started|tool_call] [--answer OPTION] PROMPT…`
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 #![expect(clippy::disallowed_methods, reason = "a program by itself makes its own ids")]
@@ -25,7 +25,7 @@ struct Drive {
     input: Option<ChildStdin>,
     prompts: VecDeque<String>,
     number: u32,
-    cancel_at_tool: bool,
+    cancel_at: Option<String>,
     answer: Option<String>,
 }
 
@@ -49,7 +49,7 @@ fn main() -> Outcome<()> {
         input: None,
         prompts: VecDeque::new(),
         number: 0,
-        cancel_at_tool: false,
+        cancel_at: None,
         answer: None,
     };
     while let Some(arg) = args.next() {
@@ -67,7 +67,7 @@ fn main() -> Outcome<()> {
             "--session" => context.session = value()?.parse()?,
             "--resume" => context.resumes = true,
             "--settings" => write_settings(&runner, Path::new(&value()?))?,
-            "--cancel-at-tool" => drive.cancel_at_tool = true,
+            "--cancel-at" => drive.cancel_at = Some(value()?),
             "--answer" => drive.answer = Some(value()?),
             _ => drive.prompts.push_back(arg),
         }
@@ -142,9 +142,11 @@ impl Drive {
             }
         }
         for event in &step.events {
-            println!("{}", serde_json::to_string(event)?);
+            let shown = serde_json::to_string(event)?;
+            println!("{shown}");
+            let cancels = |at: &String| shown.contains(&format!(r#""type":"{at}""#));
             let step = match (event, &self.answer) {
-                (Event::ToolCall { .. }, _) if self.cancel_at_tool => self.adapter.cancel(),
+                _ if self.cancel_at.as_ref().is_some_and(cancels) => self.adapter.cancel(),
                 (Event::PermissionAsked { ask, .. }, Some(option)) => {
                     self.adapter.answer(ask, Some(option))
                 }

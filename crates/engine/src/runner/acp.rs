@@ -80,13 +80,6 @@ impl Acp {
         }
     }
 
-    /// One whose turns all fail.
-    pub(super) fn broken(runner: &Runner, context: LaunchContext) -> Self {
-        let mut broken = Self::new(runner, context);
-        broken.state.phase = Phase::Broken;
-        broken
-    }
-
     fn initialize(step: &mut Step) {
         step.input.push(Input::line(INITIALIZE, &ask::initialize(INITIALIZE)));
     }
@@ -198,6 +191,9 @@ impl Acp {
     fn prompted(&mut self, step: &mut Step, answer: Result<&str, &RpcError<'_>>) {
         self.state.phase = Phase::Ready;
         let outcome = match answer.map(serde_json::from_str::<Prompted<'_>>) {
+            Ok(Ok(prompted)) if prompted.outcome() == TurnOutcome::Completed => {
+                TurnOutcome::Completed
+            }
             _ if self.state.cancelled => TurnOutcome::Stopped,
             Err(error) => failed(error.failure_code(), &error.shown()),
             Ok(Err(_)) => {

@@ -80,6 +80,11 @@ impl Asks {
         .collect()
     }
 
+    /// Takes back a question to which the agent wants no answer any more.
+    pub(super) fn withdraw(&mut self, request: &str) {
+        self.0.retain(|_, ask| ask.request != request || ask.answer.is_some());
+    }
+
     /// What was answered in this turn.
     pub(super) fn answered(&self) -> impl Iterator<Item = &Ask> {
         self.0.values().filter(|ask| ask.answer.is_some())

@@ -67,6 +67,11 @@ impl Log {
         self.turn.is_some() && self.outcome.is_none()
     }
 
+    /// Whether the agent has said something in this turn.
+    pub(super) fn has_message(&self) -> bool {
+        self.message.is_some()
+    }
+
     /// Begins a turn.
     pub(super) fn begin(&mut self, ask: &TurnAsk) {
         *self = Self { turn: Some(ask.turn.clone()), number: ask.number, ..Self::default() };

@@ -9,6 +9,8 @@ mod acp_ask;
 mod acp_message;
 mod asks;
 mod bound;
+mod claude;
+mod claude_message;
 mod definitions;
 mod log;
 
@@ -131,8 +133,7 @@ pub struct LaunchContext {
 pub fn adapter(runner: &Runner, context: LaunchContext) -> Box<dyn Adapter> {
     match runner.protocol {
         Protocol::Acp => Box::new(acp::Acp::new(runner, context)),
-        // Not built yet: every turn fails and says that the conversation cannot be opened.
-        Protocol::ClaudeStreamJson => Box::new(acp::Acp::broken(runner, context)),
+        Protocol::ClaudeStreamJson => Box::new(claude::Claude::new(runner, context)),
     }
 }
 
