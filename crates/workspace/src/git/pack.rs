@@ -236,7 +236,7 @@ pub(crate) fn sync_directory(directory: &Path) -> Result<(), Error> {
 
 /// A file of ours that is removed again unless it gets its name.
 #[derive(Debug)]
-pub(crate) struct TempPath(PathBuf);
+pub(crate) struct TempPath(Option<PathBuf>);
 
 /// What names of unfinished files begin with; git's own housekeeping removes such files, too.
 pub(crate) const TEMP_PREFIX: &str = "tmp_remit_";
@@ -247,7 +247,7 @@ static NEXT_TEMP: AtomicU64 = AtomicU64::new(0);
 pub(crate) fn temp_file(directory: &Path) -> Result<(File, TempPath), Error> {
     let path = temp_path(directory);
     let file = File::create_new(&path).map_err(Error::io("create a file"))?;
-    Ok((file, TempPath(path)))
+    Ok((file, TempPath(Some(path))))
 }
 
 /// A name in `directory` that no other call returns.
@@ -258,15 +258,20 @@ pub(crate) fn temp_path(directory: &Path) -> PathBuf {
 
 impl TempPath {
     /// Gives the file its name, over what had it.
-    pub(crate) fn rename(self, name: &Path) -> Result<(), Error> {
-        fs::rename(&self.0, name).map_err(Error::io("name a file"))
+    pub(crate) fn rename(mut self, name: &Path) -> Result<(), Error> {
+        let Some(path) = &self.0 else { return Ok(()) };
+        fs::rename(path, name).map_err(Error::io("name a file"))?;
+        self.0 = None;
+        Ok(())
     }
 }
 
 impl Drop for TempPath {
     fn drop(&mut self) {
-        // Named or gone already: both are fine. What is left after a crash is removed when the repository is opened.
-        fs::remove_file(&self.0).ok();
+        // What cannot be removed now, or is left after a crash, is removed when the repository is opened.
+        if let Some(path) = &self.0 {
+            fs::remove_file(path).ok();
+        }
     }
 }
 

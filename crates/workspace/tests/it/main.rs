@@ -8,6 +8,7 @@ mod crashes;
 mod house;
 mod merges;
 mod overlays;
+mod patches;
 mod races;
 mod sessions;
 mod traps;

@@ -1,0 +1,83 @@
+//! Patches that git itself can apply.
+
+use std::{fs, os::unix::fs::symlink};
+
+use workspace::{Line, PatchBody};
+
+use crate::house::{House, committed, git, write};
+
+fn numbers(count: usize, other: impl Fn(usize) -> bool) -> String {
+    (0..count)
+        .filter(|number| number % 17 != 3 || !other(*number))
+        .map(
+            |number| {
+                if other(number) { format!("other {number}\n") } else { format!("line {number}\n") }
+            },
+        )
+        .collect()
+}
+
+#[test]
+fn git_applies_a_patch_and_gets_the_same() {
+    let long = numbers(400, |_| false);
+    let house = House::new(&[
+        ("long", &long),
+        ("gone/file", "a\nb\n"),
+        ("unended", "a\nb"),
+        ("ended", "a\nb\n"),
+        ("empty", ""),
+        ("run", "#!/bin/sh\n"),
+        ("with space \"and\" quote", "1\n"),
+    ]);
+    let start = house.checkout();
+    let copy = house.make_directory("copy");
+    write(&copy, "long", &numbers(400, |number| number % 50 < 3 || number == 399));
+    write(&copy, "unended", "a\nb\n");
+    write(&copy, "ended", "a\nc");
+    write(&copy, "empty", "no longer\n");
+    write(&copy, "run", "#!/bin/sh\n");
+    write(&copy, "new/file", "1\n2\n3\n");
+    write(&copy, "with space \"and\" quote", "2\n");
+    symlink("long", copy.join("link")).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(copy.join("run"), mode).unwrap();
+    let done = committed(house.land(house.head(), None, house.plain_delta(house.head(), &copy)));
+
+    let before = house.repository.tree_of(start.commit()).unwrap();
+    let patches = house.repository.patch(before, done.view).unwrap();
+    let text: String = patches.iter().map(ToString::to_string).collect();
+    let applied = house.path("applied");
+    let copied =
+        std::process::Command::new("cp").arg("-a").arg(start.path()).arg(&applied).status();
+    assert!(copied.unwrap().success());
+    fs::write(house.path("patch"), &text).unwrap();
+    git(&applied, &["apply", "--whitespace=nowarn", "../patch"]);
+    let delta = house.plain_delta(house.head(), &applied);
+    assert_eq!((delta.edits(), delta.refusals().count), (&[][..], 0), "{text}");
+}
+
+#[test]
+fn what_is_not_text_is_only_named() {
+    let house = House::new(&[("a", "1\n")]);
+    let upper = house.make_directory("upper");
+    fs::write(upper.join("binary"), b"\x7fELF\0\0").unwrap();
+    fs::write(upper.join("large"), "x\n".repeat(1 << 20)).unwrap();
+    write(&upper, "a", "2\n");
+    let before = house.repository.tree_of(house.head()).unwrap();
+    let done = committed(house.commit_upper(&upper));
+    let bodies: Vec<_> = house
+        .repository
+        .patch(before, done.view)
+        .unwrap()
+        .into_iter()
+        .map(|patch| (patch.path.to_string(), patch.body))
+        .collect();
+    let changed = vec![Line::Removed("1".to_owned()), Line::Added("2".to_owned())];
+    let hunk = workspace::Hunk { before_start: 1, after_start: 1, lines: changed };
+    let expected = [
+        ("a".to_owned(), PatchBody::Text(vec![hunk])),
+        ("binary".to_owned(), PatchBody::Binary),
+        ("large".to_owned(), PatchBody::TooLarge),
+    ];
+    assert_eq!(bodies, expected);
+}
