@@ -317,8 +317,8 @@ impl Group {
             fs::read_to_string(place?.join(file)).ok()?.trim().parse().ok()
         };
         let v2 = self.v2.as_ref().map(|(place, _)| place.as_path());
-        let field = |file: &str, name: &str| {
-            let text = fs::read_to_string(v2?.join(file)).ok()?;
+        let field = |place: Option<&Path>, file: &str, name: &str| {
+            let text = fs::read_to_string(place?.join(file)).ok()?;
             let line = text.lines().find_map(|line| line.strip_prefix(name))?;
             line.trim().parse().ok()
         };
@@ -327,8 +327,10 @@ impl Group {
         let memory_bytes_max = number(v2, "memory.peak")
             .or_else(|| number(self.v1("memory"), "memory.max_usage_in_bytes"));
         let pids = number(v2, "pids.current").or_else(|| number(self.v1("pids"), "pids.current"));
-        let cpu = field("cpu.stat", "usage_usec ").map(Duration::from_micros);
-        Stats { memory_bytes, memory_bytes_max, pids, cpu }
+        let cpu = field(v2, "cpu.stat", "usage_usec ").map(Duration::from_micros);
+        let oom_kills = field(v2, "memory.events", "oom_kill ")
+            .or_else(|| field(self.v1("memory"), "memory.oom_control", "oom_kill "));
+        Stats { memory_bytes, memory_bytes_max, pids, cpu, oom_kills }
     }
 }
 

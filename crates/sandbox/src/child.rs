@@ -46,6 +46,8 @@ pub struct Stats {
     pub pids: Option<u64>,
     /// Time on processors.
     pub cpu: Option<Duration>,
+    /// How many of its processes the kernel has killed for want of memory.
+    pub oom_kills: Option<u64>,
 }
 
 /// A box that was started or adopted. Its descriptor ([`AsFd`]) is a pidfd: readable when the box
