@@ -15,6 +15,7 @@ use rustix::thread::{
 
 use crate::error::Phase;
 use crate::order::{Order, Step};
+use crate::template::Mask;
 use crate::{landlock, mounts, sys, template};
 
 /// The byte that says: everything stands, the program is executed next.
@@ -31,6 +32,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) stdio: &'a [OwnedFd],
     pub(crate) scratch: &'a OwnedFd,
     pub(crate) trees: &'a [OwnedFd],
+    pub(crate) masks: &'a [Mask],
     pub(crate) filter: &'a [libc::sock_filter],
     pub(crate) landlock_abi: u32,
     pub(crate) go: &'a OwnedFd,
@@ -72,7 +74,8 @@ fn build(entry: &Entry<'_>) -> Result<(), Failed> {
     sys::sethostname(entry.order.hostname.as_bytes()).map_err(at(Phase::Hostname))?;
     enter_workshop(entry)?;
     take_ids(entry.order.inside)?;
-    mount_proc()?;
+    mount_proc(entry.masks)?;
+    mount_terminals()?;
     for step in &entry.order.steps {
         take(entry, step)?;
     }
@@ -102,23 +105,27 @@ fn take_ids(inside: u32) -> Result<(), Failed> {
     set_thread_res_uid(uid, uid, uid).map_err(errno(Phase::Ids))
 }
 
-fn mount_proc() -> Result<(), Failed> {
+fn mount_proc(masks: &[Mask]) -> Result<(), Failed> {
     let attrs = mounts::RDONLY | mounts::NOSUID | mounts::NODEV | mounts::NOEXEC;
     let options = [(c"hidepid", c"invisible")];
     let proc = mounts::create(c"proc", &options, attrs).map_err(at(Phase::Proc))?;
     mounts::attach(proc.as_fd(), c"/proc").map_err(at(Phase::Proc))?;
-    for (path, cover) in template::MASKS {
+    for (path, cover) in masks {
         mask(path, cover).map_err(at(Phase::Mask))?;
     }
     Ok(())
 }
 
-/// Covers a path; one that this kernel does not have needs no cover.
+/// Terminals of the box's own; nobody outside has one of them.
+fn mount_terminals() -> Result<(), Failed> {
+    let options = [(c"ptmxmode", c"0666"), (c"mode", c"0600")];
+    let attrs = mounts::NOSUID | mounts::NOEXEC;
+    let terminals = mounts::create(c"devpts", &options, attrs).map_err(at(Phase::Terminals))?;
+    mounts::attach(terminals.as_fd(), c"/dev/pts").map_err(at(Phase::Terminals))
+}
+
 fn mask(path: &CStr, cover: &CStr) -> io::Result<()> {
-    let place = match mounts::open_plain(path) {
-        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(()),
-        other => other?,
-    };
+    let place = mounts::open_plain(path)?;
     let cover = mounts::clone_at(CWD, cover, 0)?;
     mounts::attach_on(cover.as_fd(), place.as_fd())
 }

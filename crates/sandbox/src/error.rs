@@ -113,6 +113,8 @@ phases! {
     Proc = "mount /proc",
     /// Masks over parts of `/proc`.
     Mask = "mask parts of /proc",
+    /// `/dev/pts`.
+    Terminals = "mount its terminals",
     /// A bind or a folder of the scratch.
     Attach = "attach a mount",
     /// An overlay.

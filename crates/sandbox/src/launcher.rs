@@ -20,7 +20,7 @@ use crate::line::{self, Answer, Line};
 use crate::mounts::{self, Depth};
 use crate::order::{Order, Request};
 use crate::plan::{Plan, Source};
-use crate::scratch::{Scratch, ScratchLimits};
+use crate::scratch::{self, Scratch, ScratchLimits};
 use crate::spec::{Owner, Spec};
 use crate::uids::{UidLease, UidRange, Uids};
 use crate::{Error, Report, Wall, net, probe, spec, template};
@@ -175,14 +175,15 @@ impl Launcher {
         &self,
         ports: &[u16],
         old: Option<OwnedFd>,
-    ) -> Result<(OwnedFd, Vec<OwnedFd>), Error> {
+    ) -> Result<net::Made, Error> {
         let ports: Vec<_> = ports.iter().map(|port| u64::from(*port)).collect();
         if !self.core.root {
             let old: Vec<_> = old.iter().map(AsFd::as_fd).collect();
             let answer = self.core.ask(&Request::NetNs { ports }, &old)?;
             let mut fds = answer.fds.into_iter();
             let namespace = fds.next().ok_or_else(Answer::incomplete)?;
-            return Ok((namespace, fds.collect()));
+            let sockstat = fds.next().ok_or_else(Answer::incomplete)?;
+            return Ok(net::Made { namespace, sockstat, listeners: fds.collect() });
         }
         let made = net::on_thread(|| {
             let proc = std::fs::File::open("/proc")?.into();
@@ -295,10 +296,13 @@ impl Core {
 
     /// The scratch of a living box of an earlier process.
     pub(crate) fn open_scratch(&self, pid: u32, uid: u32) -> Result<Scratch, Error> {
+        let above = scratch::root_of(pid)?;
         let root = if self.root {
-            crate::scratch::open(pid)?
+            scratch::open_below(&above)
+                .map_err(Error::host(format!("open the scratch of {pid}")))?
         } else {
-            self.ask_for_fd(&Request::Open { pid })?
+            let mut answer = self.ask(&Request::Open, &[above.as_fd()])?;
+            answer.fds.pop().ok_or_else(Answer::incomplete)?
         };
         let lease = if self.root { self.uids.adopt(uid) } else { UidLease::own(uid) };
         Ok(Scratch::new(root, lease, template::INSIDE))

@@ -75,6 +75,7 @@ pub use launcher::{Config, Launcher};
 pub use net::{NetNs, NetPool};
 pub use probe::{Report, Standing, Wall, probe};
 pub use scratch::{Scratch, ScratchLimits};
+pub use seccomp::seccomp_program;
 pub use spec::{Cpu, Limits, Mode, Mount, Owner, Ports, Spec, Stdio, View};
 pub use uids::UidRange;
 pub use zygote::{zygote_main, zygote_main_if_asked};

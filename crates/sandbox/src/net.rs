@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 #[expect(
     clippy::disallowed_types,
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
+use rustix::fs::{Mode, OFlags, openat};
 use rustix::net::{
     AddressFamily, SocketFlags, SocketType, bind, listen, socket_with,
     sockopt::set_socket_reuseaddr,
@@ -44,6 +46,8 @@ pub struct NetPool {
 pub struct NetNs {
     namespace: Arc<OwnedFd>,
     listeners: Vec<TcpListener>,
+    /// The kernel's count of sockets in this namespace, readable from outside.
+    sockstat: fs::File,
 }
 
 impl NetNs {
@@ -56,6 +60,15 @@ impl NetNs {
     /// non-blocking, closed on exec.
     pub fn listeners(&self) -> &[TcpListener] {
         &self.listeners
+    }
+
+    /// Whether our listeners are the only sockets in it: of any family and state, also such as
+    /// wait to be accepted. A number the kernel keeps, not a walk through its tables.
+    fn is_empty(&self) -> bool {
+        let mut text = [0; 512];
+        let count = self.sockstat.read_at(&mut text, 0).unwrap_or(0);
+        let text = text.get(..count).map(String::from_utf8_lossy).unwrap_or_default();
+        sockets(&text) == Some(self.listeners.len())
     }
 }
 
@@ -90,7 +103,7 @@ impl NetPool {
     /// Takes back the namespace of a box that is destroyed. It is kept if it is empty and there
     /// is room, else dropped.
     pub fn give_back(&self, namespace: NetNs) {
-        if is_empty(&namespace.namespace, &self.ports).unwrap_or(false) {
+        if namespace.is_empty() {
             self.put(namespace);
         }
     }
@@ -115,15 +128,23 @@ impl NetPool {
     }
 }
 
-impl From<(OwnedFd, Vec<OwnedFd>)> for NetNs {
-    fn from((namespace, listeners): (OwnedFd, Vec<OwnedFd>)) -> Self {
-        let listeners = listeners.into_iter().map(TcpListener::from).collect();
-        Self { namespace: Arc::new(namespace), listeners }
+/// What one namespace is made of, as it comes from where it was made.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) namespace: OwnedFd,
+    pub(crate) sockstat: OwnedFd,
+    pub(crate) listeners: Vec<OwnedFd>,
+}
+
+impl From<Made> for NetNs {
+    fn from(made: Made) -> Self {
+        let listeners = made.listeners.into_iter().map(TcpListener::from).collect();
+        Self { namespace: Arc::new(made.namespace), listeners, sockstat: made.sockstat.into() }
     }
 }
 
 /// Moves this thread into a new network namespace and prepares it.
-pub(crate) fn make(proc: &OwnedFd, ports: &[u64]) -> io::Result<(OwnedFd, Vec<OwnedFd>)> {
+pub(crate) fn make(proc: &OwnedFd, ports: &[u64]) -> io::Result<Made> {
     sys::unshare(UnshareFlags::NEWNET)?;
     let any = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
     sys::loopback_up(any.as_fd())?;
@@ -131,7 +152,7 @@ pub(crate) fn make(proc: &OwnedFd, ports: &[u64]) -> io::Result<(OwnedFd, Vec<Ow
 }
 
 /// Opens listeners in the namespace this thread is in.
-pub(crate) fn open(proc: &OwnedFd, ports: &[u64]) -> io::Result<(OwnedFd, Vec<OwnedFd>)> {
+pub(crate) fn open(proc: &OwnedFd, ports: &[u64]) -> io::Result<Made> {
     let listeners = ports.iter().map(|port| {
         let port = u16::try_from(*port).map_err(|_| io::ErrorKind::InvalidInput)?;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -142,7 +163,9 @@ pub(crate) fn open(proc: &OwnedFd, ports: &[u64]) -> io::Result<(OwnedFd, Vec<Ow
         Ok(socket)
     });
     let listeners = listeners.collect::<io::Result<Vec<_>>>()?;
-    Ok((zygote::namespace(proc, "net")?, listeners))
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let sockstat = openat(proc, "thread-self/net/sockstat", flags, Mode::empty())?;
+    Ok(Made { namespace: zygote::namespace(proc, "net")?, sockstat, listeners })
 }
 
 /// Runs `then` on a thread of its own, which may leave its network namespace.
@@ -157,40 +180,9 @@ pub(crate) fn enter(namespace: &OwnedFd) -> io::Result<()> {
     Ok(move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?)
 }
 
-/// Whether no socket but our listeners is left in a namespace.
-fn is_empty(namespace: &OwnedFd, ports: &[u16]) -> io::Result<bool> {
-    on_thread(|| {
-        enter(namespace)?;
-        let read = |name: &str| fs::read_to_string(format!("/proc/thread-self/net/{name}"));
-        let mut empty = is_only_listeners(&read("tcp")?, ports);
-        for name in
-            ["tcp6", "udp", "udp6", "udplite", "raw", "raw6", "icmp", "packet", "unix", "netlink"]
-        {
-            // A file that is not there is a family that the kernel lacks.
-            let text = read(name).unwrap_or_default();
-            empty &= text.lines().skip(1).all(|line| is_kernel_socket(name, line));
-        }
-        Ok(empty)
-    })
-}
-
-/// The kernel's own netlink sockets have port 0.
-fn is_kernel_socket(family: &str, line: &str) -> bool {
-    family == "netlink" && line.split_whitespace().nth(2) == Some("0")
-}
-
-/// Reads `/proc/net/tcp`: our listeners, and connections that are over (state 06, TIME-WAIT).
-fn is_only_listeners(table: &str, ports: &[u16]) -> bool {
-    table.lines().skip(1).all(|line| {
-        let mut fields = line.split_whitespace().skip(1);
-        let (local, state) = (fields.next(), fields.nth(1));
-        let port = local.and_then(|local| u16::from_str_radix(local.rsplit(':').next()?, 16).ok());
-        match state {
-            Some("06") => true,
-            Some("0A") => port.is_some_and(|port| ports.contains(&port)),
-            _ => false,
-        }
-    })
+/// Reads the number of sockets from `/proc/net/sockstat`.
+fn sockets(table: &str) -> Option<usize> {
+    table.lines().find_map(|line| line.strip_prefix("sockets: used "))?.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -198,15 +190,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_our_listeners_and_dead_connections_count_as_empty() {
-        let head = "  sl  local_address rem_address   st tx_queue\n";
-        let line = |local: &str, state: &str| {
-            format!("{head}   0: 0100007F:{local} 00000000:0000 {state} 00000000:00000000\n")
-        };
-        assert!(is_only_listeners(head, &[]));
-        assert!(is_only_listeners(&line("21FC", "0A"), &[8700]));
-        assert!(is_only_listeners(&line("8000", "06"), &[8700]));
-        assert!(!is_only_listeners(&line("21FD", "0A"), &[8700]));
-        assert!(!is_only_listeners(&line("21FC", "01"), &[8700]));
+    fn the_count_of_sockets_is_read() {
+        assert_eq!(sockets("sockets: used 2\nTCP: inuse 2 orphan 0\n"), Some(2));
+        assert_eq!(sockets("TCP: inuse 2\n"), None);
     }
 }

@@ -143,8 +143,8 @@ pub(crate) enum Request {
     NetNs { ports: Vec<u64> },
     /// Wait for a child that the kernel does not report on.
     Reap { pid: u32 },
-    /// Open the scratch of a living box.
-    Open { pid: u32 },
+    /// Open the scratch of a living box, below the root that comes as a descriptor.
+    Open,
 }
 
 impl Request {
@@ -172,8 +172,8 @@ impl Request {
             Self::Reap { pid } => {
                 w.u64(5).u64((*pid).into());
             }
-            Self::Open { pid } => {
-                w.u64(6).u64((*pid).into());
+            Self::Open => {
+                w.u64(6);
             }
         }
         writer
@@ -188,7 +188,7 @@ impl Request {
             3 => Self::Scratch { options: r.list(|r| Some((r.text()?, r.text()?)))? },
             4 => Self::NetNs { ports: r.list(Reader::u64)? },
             5 => Self::Reap { pid: r.u32()? },
-            6 => Self::Open { pid: r.u32()? },
+            6 => Self::Open,
             _ => return None,
         })
     }
@@ -235,7 +235,7 @@ mod tests {
             Request::Scratch { options: vec![(text("size"), text("1"))] },
             Request::NetNs { ports: vec![1, 2] },
             Request::Reap { pid: 4 },
-            Request::Open { pid: 5 },
+            Request::Open,
         ];
         for request in requests {
             let packet = request.packet();

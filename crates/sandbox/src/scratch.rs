@@ -2,6 +2,7 @@
 //! the box and readable after it, through a descriptor; attached nowhere on the host.
 
 use std::ffi::{CStr, CString};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -9,6 +10,7 @@ use rustix::fs::{CWD, Gid, Mode, OFlags, Uid, chmodat, chownat, mkdirat, openat}
 use rustix::io::Errno;
 
 use crate::Error;
+use crate::template;
 use crate::uids::UidLease;
 
 /// Bounds on a scratch. The memory is used only as files are written, and counts as the box's.
@@ -119,10 +121,16 @@ impl Scratch {
     }
 }
 
-/// Opens the scratch of a living box through its PID 1, as root of the machine.
-pub(crate) fn open(pid: u32) -> Result<OwnedFd, Error> {
-    let doing = format!("open the scratch of process {pid}");
+/// The root folder of a living box, through its PID 1.
+pub(crate) fn root_of(pid: u32) -> Result<OwnedFd, Error> {
+    let path = format!("/proc/{pid}/root");
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let proc = openat(CWD, c"/proc", flags, Mode::empty()).map_err(Error::host(doing.clone()))?;
-    crate::zygote::open_scratch(proc.as_fd(), pid).map_err(Error::host(doing))
+    openat(CWD, &path, flags, Mode::empty()).map_err(Error::host(format!("open {path}")))
+}
+
+/// The scratch below the root of a box. Takes a right over that folder which an ordinary user has
+/// in the zygote's user namespace alone.
+pub(crate) fn open_below(root: &OwnedFd) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(openat(root, template::SCRATCH, flags, Mode::empty())?)
 }

@@ -29,8 +29,9 @@ pub(crate) const MOUNT_POINTS: [&str; 8] =
 /// The uid and gid inside every box.
 pub(crate) const INSIDE: u32 = 1000;
 
-/// What of `/proc` tells about the host or reaches it, and what covers it.
-pub(crate) const MASKS: [(&CStr, &CStr); 17] = [
+/// What of `/proc` tells about the host or reaches it, and what covers it. The rest is read-only
+/// like all of `/proc`, or is closed to everybody but the owner of the machine.
+const MASKS: [(&CStr, &CStr); 16] = [
     (c"/proc/keys", c"none"),
     (c"/proc/key-users", c"none"),
     (c"/proc/kcore", c"none"),
@@ -40,15 +41,25 @@ pub(crate) const MASKS: [(&CStr, &CStr); 17] = [
     (c"/proc/cmdline", c"none"),
     (c"/proc/config.gz", c"none"),
     (c"/proc/interrupts", c"none"),
+    (c"/proc/latency_stats", c"none"),
+    (c"/proc/sched_debug", c"none"),
     (c"/proc/timer_list", c"none"),
     (c"/proc/sysrq-trigger", c"none"),
     (c"/proc/acpi", c"void"),
-    (c"/proc/bus", c"void"),
-    (c"/proc/driver", c"void"),
-    (c"/proc/fs", c"void"),
-    (c"/proc/irq", c"void"),
+    (c"/proc/asound", c"void"),
     (c"/proc/scsi", c"void"),
 ];
+
+/// A path to cover, and the name in the workshop of what covers it.
+pub(crate) type Mask = (&'static CStr, &'static CStr);
+
+/// The masks that this machine needs: of paths that exist and that others than their owner, who
+/// is root, may read, write or enter.
+pub(crate) fn masks() -> Vec<Mask> {
+    let open_to_others =
+        |path: &CStr| rustix::fs::stat(path).is_ok_and(|found| found.st_mode & 0o077 != 0);
+    MASKS.into_iter().filter(|(path, _)| open_to_others(path)).collect()
+}
 
 /// What landlock lets every box do outside its mounts.
 pub(crate) const LOCKS: [(&str, Class); 10] = [
@@ -170,7 +181,7 @@ fn lay_out(builder: Builder, more_mount_points: &[PathBuf]) -> io::Result<()> {
     for lower in 0..crate::spec::LOWERS_MAX {
         folder(format!(".box/in/lower/{lower}"))?;
     }
-    for (name, mode) in [("sys", 0o555), ("root", 0o700)] {
+    for (name, mode) in [("sys", 0o555), ("root", builder.workshop_mode())] {
         fs::set_permissions(name, fs::Permissions::from_mode(mode))?;
     }
     write(".box/in/none", b"")?;
@@ -178,15 +189,16 @@ fn lay_out(builder: Builder, more_mount_points: &[PathBuf]) -> io::Result<()> {
     symlink("/tmp", "var/tmp")?;
     symlink("/run", "var/run")?;
     symlink("/tmp", "dev/shm")?;
+    symlink("pts/ptmx", "dev/ptmx")?;
     symlink("/proc/self/fd", "dev/fd")?;
     for (name, fd) in [("stdin", 0), ("stdout", 1), ("stderr", 2)] {
         symlink(format!("/proc/self/fd/{fd}"), format!("dev/{name}"))?;
     }
     symlink("/proc/self/mounts", "etc/mtab")?;
-    write_accounts(builder)
+    write_accounts()
 }
 
-fn write_accounts(_builder: Builder) -> io::Result<()> {
+fn write_accounts() -> io::Result<()> {
     let passwd = format!(
         "agent:x:{INSIDE}:{INSIDE}:agent:/home/agent:/bin/sh\n\
          nobody:x:65534:65534:nobody:/:/bin/false\n"

@@ -19,7 +19,7 @@ use crate::mounts;
 use crate::order::{Order, Request};
 use crate::sys::{self, CloneInto, Cloned};
 use crate::template::{self, Builder};
-use crate::{net, seccomp, wire};
+use crate::{net, scratch, seccomp, wire};
 
 /// `argv[0]` of a zygote.
 pub(crate) const NAME: &str = "sandbox-zygote";
@@ -78,6 +78,7 @@ struct Zygote {
     inner: OwnedFd,
     /// Our own network namespace.
     net: OwnedFd,
+    masks: Vec<template::Mask>,
     filter: Vec<libc::sock_filter>,
     landlock_abi: u32,
     autoreaps: bool,
@@ -95,6 +96,7 @@ impl Zygote {
         sys::unshare(UnshareFlags::NEWNS)?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let proc = openat(CWD, c"/proc", flags, Mode::empty())?;
+        let masks = template::masks();
         let outer = namespace(&proc, "mnt")?;
         let net = namespace(&proc, "net")?;
         sys::unshare(UnshareFlags::NEWNS)?;
@@ -105,7 +107,7 @@ impl Zygote {
         sys::autoreap(autoreaps);
         let filter = seccomp::filter();
         let landlock_abi = sys::landlock_abi().unwrap_or(0);
-        Ok(Self { proc, outer, inner, net, filter, landlock_abi, autoreaps, _fast: fast })
+        Ok(Self { proc, outer, inner, net, masks, filter, landlock_abi, autoreaps, _fast: fast })
     }
 
     fn serve(&mut self, socket: &OwnedFd) -> io::Result<()> {
@@ -155,9 +157,9 @@ impl Zygote {
             }
             Request::NetNs { ports } => {
                 let made = self.net_namespace(&ports, fds.first());
-                let (namespace, listeners) = made.map_err(at(Phase::JoinNet))?;
-                let mut all = vec![namespace.as_fd()];
-                all.extend(listeners.iter().map(AsFd::as_fd));
+                let made = made.map_err(at(Phase::JoinNet))?;
+                let mut all = vec![made.namespace.as_fd(), made.sockstat.as_fd()];
+                all.extend(made.listeners.iter().map(AsFd::as_fd));
                 give(reply, &all).map_err(at(Phase::JoinNet))
             }
             Request::Reap { pid } => {
@@ -165,8 +167,10 @@ impl Zygote {
                 let [a, b, c, d] = status.to_le_bytes();
                 wire::send(reply, &[DONE, a, b, c, d], &[]).map_err(at(Phase::Exec))
             }
-            Request::Open { pid } => {
-                let scratch = open_scratch(self.proc.as_fd(), pid).map_err(at(Phase::Scratch))?;
+            Request::Open => {
+                let none = || (Phase::Scratch, io::ErrorKind::InvalidInput.into());
+                let root = fds.first().ok_or_else(none)?;
+                let scratch = scratch::open_below(root).map_err(at(Phase::Scratch))?;
                 give(reply, &[scratch.as_fd()]).map_err(at(Phase::Scratch))
             }
         }
@@ -205,6 +209,7 @@ impl Zygote {
             stdio: given.stdio,
             scratch: given.scratch,
             trees: given.trees,
+            masks: &self.masks,
             filter: &self.filter,
             landlock_abi: self.landlock_abi,
             go: &go,
@@ -279,11 +284,7 @@ impl Zygote {
         tree
     }
 
-    fn net_namespace(
-        &self,
-        ports: &[u64],
-        old: Option<&OwnedFd>,
-    ) -> io::Result<(OwnedFd, Vec<OwnedFd>)> {
+    fn net_namespace(&self, ports: &[u64], old: Option<&OwnedFd>) -> io::Result<net::Made> {
         let made = match old {
             Some(old) => enter_net(old.as_fd()).and_then(|()| net::open(&self.proc, ports)),
             None => net::make(&self.proc, ports),
@@ -376,11 +377,4 @@ fn exit_is_remembered() -> io::Result<bool> {
 fn reap(pid: u32) -> io::Result<i32> {
     let pid = i32::try_from(pid).map_err(|_| io::ErrorKind::InvalidInput)?;
     sys::waitpid(pid)
-}
-
-/// The scratch of a living box, by the root of its PID 1.
-pub(crate) fn open_scratch(proc: BorrowedFd<'_>, pid: u32) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let path = format!("{pid}/root/{}", template::SCRATCH);
-    Ok(openat(proc, path, flags, Mode::empty())?)
 }

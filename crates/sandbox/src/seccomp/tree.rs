@@ -50,19 +50,24 @@ pub(super) fn compile(mut rules: Vec<(u32, Then)>) -> Vec<sock_filter> {
     program
 }
 
-/// From which number on which fate holds, beginning at 0.
+/// From which number on which fate holds, beginning at 0; neighbours of one fate are one.
 fn intervals(rules: &[(u32, Then)]) -> Vec<(u32, Then)> {
     let unlisted = Then::Fail(u16::try_from(libc::ENOSYS).expect("small"));
-    let mut found: Vec<(u32, Then)> = vec![(0, unlisted)];
-    let mut push = |from: u32, then: Then| match found.last_mut() {
-        Some(last) if last.0 == from => last.1 = then,
-        Some(last) if last.1 == then => {}
-        _ => found.push((from, then)),
+    let mut found: Vec<(u32, Then)> = Vec::new();
+    let mut next = 0;
+    let mut push = |from: u32, then: Then| {
+        if found.last().is_none_or(|last| last.1 != then) {
+            found.push((from, then));
+        }
     };
     for (number, then) in rules {
+        if *number > next {
+            push(next, unlisted);
+        }
         push(*number, *then);
-        push(number + 1, unlisted);
+        next = number + 1;
     }
+    push(next, unlisted);
     found
 }
 
@@ -93,16 +98,30 @@ fn leaf(then: Then) -> Vec<sock_filter> {
     }
 }
 
+/// Tries one case after another. What the accumulator holds is not loaded again, so a list of
+/// values of one argument costs two instructions each.
 fn alternatives(cases: &[&[Has]], hit: sock_filter, miss: sock_filter) -> Vec<sock_filter> {
     let mut program = Vec::new();
+    let mut held = None;
     for case in cases {
-        // Each condition is three instructions; a miss jumps over the rest and the return.
-        for (at, has) in case.iter().enumerate() {
-            let rest = (case.len() - at - 1) * 3 + 1;
-            program.push(plain(LOAD, OFFSET_ARGS + 8 * has.arg));
-            program.push(plain(AND, has.mask));
+        let mut conditions = Vec::new();
+        for has in *case {
+            let load = (held != Some(has.arg)).then(|| plain(LOAD, OFFSET_ARGS + 8 * has.arg));
+            let and = (has.mask != !0).then(|| plain(AND, has.mask));
+            held = and.is_none().then_some(has.arg);
+            conditions.push((load, and, has.value));
+        }
+        // A miss may come from the first condition, when a later one was not loaded yet.
+        held = held.filter(|_| case.len() == 1);
+        while let Some((load, and, value)) = conditions.first().copied() {
+            conditions.remove(0);
+            let length = |(load, and, _): &(Option<_>, Option<_>, u32)| {
+                usize::from(load.is_some()) + usize::from(and.is_some()) + 1
+            };
+            let rest = conditions.iter().map(length).sum::<usize>() + 1;
             let rest = u8::try_from(rest).expect("a case has few conditions");
-            program.push(branch(JUMP_EQUAL, has.value, 0, rest));
+            program.extend([load, and].into_iter().flatten());
+            program.push(branch(JUMP_EQUAL, value, 0, rest));
         }
         program.push(hit);
     }

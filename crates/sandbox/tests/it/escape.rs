@@ -47,7 +47,7 @@ print(set(os.listdir('/')) - known)" => "set()",
     keyrings_cannot_be_listed:
         "print([open(p).read() for p in ('/proc/keys', '/proc/key-users') if os.path.exists(p)] in (['', ''], []))" => "True",
     kernel_symbols_cannot_be_read:
-        "print([p for p in ('/proc/kallsyms', '/proc/modules', '/proc/config.gz', '/proc/interrupts', '/proc/timer_list') if os.path.exists(p) and open(p, 'rb').read()])" => "[]",
+        "print([p for p in ('/proc/kallsyms', '/proc/modules', '/proc/config.gz', '/proc/interrupts', '/proc/timer_list') if os.access(p, os.R_OK) and open(p, 'rb').read()])" => "[]",
     kernel_memory_cannot_be_read:
         "for p in ('/proc/kcore', '/proc/kpagecount', '/proc/kpageflags', '/proc/vmallocinfo', '/proc/slabinfo'):
             try: print(p if open(p, 'rb').read(1) else '', end='')
@@ -169,7 +169,7 @@ forbidden! {
     the_personality_cannot_be_weakened: "call(NR_personality, 0x40000)\ncall(NR_personality, 0x400000)\ncall(NR_personality, 0x20008)\ncall(NR_personality, 0xffffffff)" => "EPERM\nEPERM\nEPERM\nok",
     no_filter_can_ask_a_process: "call(NR_seccomp, 1, 8, 0)" => "EPERM",
     a_filter_cannot_be_removed: "call(NR_seccomp, 1, 0, 0)\ncall(NR_prctl, 22, 0, 0, 0, 0)" => "EFAULT\nEINVAL",
-    a_terminal_cannot_be_fed: "tried(lambda: fcntl.ioctl(0, 0x5412, b'x'))\ntried(lambda: fcntl.ioctl(0, 0x541c, b'x'))\ntried(lambda: fcntl.ioctl(0, 0x5423, b'xxxx'))" => "EPERM\nEPERM\nEPERM",
+    a_terminal_cannot_be_fed: "a, b = os.openpty()\ntried(lambda: fcntl.ioctl(b, 0x5412, b'x'))\ntried(lambda: fcntl.ioctl(0, 0x5412, b'x'))\ntried(lambda: fcntl.ioctl(0, 0x541c, b'x'))\ntried(lambda: fcntl.ioctl(0, 0x5423, b'xxxx'))" => "EPERM\nEPERM\nEPERM\nEPERM",
     high_bits_of_an_argument_hide_nothing: "call(NR_unshare, 0x10000000 | 1 << 32)\nprint(name(sys_(16 if NR_mount == 165 else 29, 0, 0x5412 | 1 << 32, 0)))" => "EPERM\nEPERM",
 }
 

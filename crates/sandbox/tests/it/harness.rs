@@ -18,8 +18,17 @@ pub(crate) fn config() -> Config {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let mut config = Config::new(format!("sbtest-{}-{number}", std::process::id()));
-    config.zygote = Some(PathBuf::from(env!("CARGO_BIN_EXE_sandbox-zygote")));
+    config.zygote = Some(zygote());
     config
+}
+
+/// Where another user finds a copy of the zygote.
+pub(crate) const ZYGOTE: &str = "SANDBOX_TEST_ZYGOTE";
+
+#[expect(clippy::disallowed_methods, reason = "a test that is run again as another user")]
+pub(crate) fn zygote() -> PathBuf {
+    let copy = std::env::var_os(ZYGOTE).map(PathBuf::from);
+    copy.unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_sandbox-zygote")))
 }
 
 pub(crate) fn launcher() -> Arc<Launcher> {

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -11,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use sandbox::{Child, Config, Error, Exit, Found, Launcher, Record, Spec, UidRange, Wall};
 
 use crate::harness::{
-    LONG, config, eventually, finish, is_root, launcher, run, scratch, spec, stands,
+    LONG, ZYGOTE, config, eventually, finish, is_root, launcher, run, scratch, spec, stands, zygote,
 };
 
 /// Names the prefix that the process which is to be killed uses.
@@ -206,7 +208,7 @@ fn a_missing_wall_that_is_required_is_a_refusal() {
 fn victim() {
     let Some(prefix) = std::env::var_os(VICTIM) else { return };
     let mut config = Config::new(prefix.into_string().unwrap());
-    config.zygote = Some(PathBuf::from(env!("CARGO_BIN_EXE_sandbox-zygote")));
+    config.zygote = Some(zygote());
     let launcher = Launcher::start(config).unwrap();
     let script =
         "echo kept > /session/file; while [ ! -e /session/go ]; do sleep 0.02; done; exit 7";
@@ -305,4 +307,33 @@ fn many_boxes_at_once_from_many_threads() {
             });
         }
     });
+}
+
+/// The same tests again without any right on this machine.
+#[test]
+fn as_an_ordinary_user_the_same_walls_stand() {
+    if !is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let copy = |from: &Path, name: &str| {
+        let to = folder.path().join(name);
+        fs::copy(from, &to).unwrap();
+        fs::set_permissions(&to, fs::Permissions::from_mode(0o755)).unwrap();
+        to
+    };
+    let tests = copy(&std::env::current_exe().unwrap(), "it");
+    let zygote = copy(&zygote(), "zygote");
+    let output = Command::new(tests)
+        .args(["escape", "views::", "limits::", "life::"])
+        .env(ZYGOTE, zygote)
+        .current_dir("/")
+        .uid(54_321)
+        .gid(54_321)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("test escape::nothing_can_be_mounted ... ok"), "{text}");
 }
