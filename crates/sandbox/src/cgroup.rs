@@ -138,7 +138,8 @@ impl Groups {
             "cpu" => limits.cpu.is_some(),
             _ => true,
         });
-        let made = group.make(limits);
+        // Another launcher of this prefix takes our folder with it when it ends: an earlier server.
+        let made = group.make(limits).or_else(|_| self.prepare().and_then(|()| group.make(limits)));
         if made.is_err() {
             group.remove().ok();
         }
