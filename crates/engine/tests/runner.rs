@@ -79,6 +79,49 @@ fn a_resumed_acp_conversation_does_not_tell_its_history_again() {
     transcript::check("acp-resumed", |context| adapter(&runner(Protocol::Acp), context));
 }
 
+fn claude(resumes: bool) -> Box<dyn Adapter> {
+    adapter(&runner(Protocol::ClaudeStreamJson), LaunchContext { resumes, ..context() })
+}
+
+#[test]
+fn a_claude_conversation_becomes_these_events() {
+    transcript::check("claude", |context| adapter(&runner(Protocol::ClaudeStreamJson), context));
+}
+
+#[test]
+fn claude_code_begins_or_resumes_the_session_of_ours_and_holds_no_key() {
+    let uuid = "01900000-0000-7000-8000-000000000001";
+    for (resumes, flag) in [(false, "--session-id"), (true, "--resume")] {
+        let process = claude(resumes).process();
+        assert_eq!(process.argv[process.argv.len() - 2..], [flag, uuid]);
+        assert_eq!(process.env["ANTHROPIC_API_KEY"], "no-key-the-gate-has-it");
+        assert!(
+            process.argv.iter().all(|arg| !arg.contains("{session}") && !arg.contains("{model}"))
+        );
+    }
+}
+
+#[test]
+fn a_claude_session_that_is_missing_is_a_failure_of_the_session() {
+    let mut adapter = claude(true);
+    adapter.turn(&turn(1, "hello"));
+    let line = r#"{"type":"result","subtype":"error_during_execution","is_error":true,"errors":["No conversation found"]}"#;
+    let step = say(&mut *adapter, line);
+    assert_eq!((failure(&step), step.close_input), (Some(FailureCode::Session), true));
+    assert_eq!(failure(&adapter.turn(&turn(2, "again"))), Some(FailureCode::AgentStart));
+}
+
+#[test]
+fn a_claude_that_ends_at_once_was_not_started_and_one_that_ends_in_a_turn_died() {
+    let mut adapter = claude(false);
+    adapter.turn(&turn(1, "hello"));
+    assert_eq!(failure(&adapter.exited(Some(1), None)), Some(FailureCode::AgentStart));
+    let mut adapter = claude(false);
+    adapter.turn(&turn(1, "hello"));
+    say(&mut *adapter, r#"{"type":"system","subtype":"init"}"#);
+    assert_eq!(failure(&adapter.exited(None, Some(11))), Some(FailureCode::AgentDied));
+}
+
 #[test]
 fn an_agent_that_dies_in_the_handshake_was_not_started() {
     let mut adapter = acp();
@@ -218,21 +261,51 @@ fn a_question_has_the_answers_it_has_and_one_of_them_once() {
 }
 
 fn restored(adapter: &dyn Adapter, reply: &str) -> Box<dyn Adapter> {
+    restored_as(Protocol::Acp, adapter, reply)
+}
+
+fn restored_as(protocol: Protocol, adapter: &dyn Adapter, reply: &str) -> Box<dyn Adapter> {
     let (snapshot, reply) = (Some(adapter.snapshot()), reply.to_owned());
-    self::adapter(&runner(Protocol::Acp), LaunchContext { snapshot, reply, ..context() })
+    self::adapter(&runner(protocol), LaunchContext { snapshot, reply, ..context() })
 }
 
 #[test]
 fn after_a_restart_a_conversation_goes_on_wherever_it_was() {
-    let script = transcript::read("acp");
-    let whole = transcript::play(&script, acp(), |adapter, _, _| adapter);
-    let restarted = transcript::play(&script, acp(), |adapter, turn, events| {
-        let mut next = restored(&*adapter, &reply_so_far(events));
-        let step = next.resume(turn);
-        assert_eq!(step.events, [], "what is stored is not told again");
-        next
-    });
-    assert_eq!(whole, restarted);
+    for (name, protocol) in [("acp", Protocol::Acp), ("claude", Protocol::ClaudeStreamJson)] {
+        let script = transcript::read(name);
+        let new = || adapter(&runner(protocol), context());
+        let whole = transcript::play(&script, new(), |adapter, _, _| adapter);
+        let restarted = transcript::play(&script, new(), |adapter, turn, events| {
+            let mut next = restored_as(protocol, &*adapter, &reply_so_far(events));
+            let step = next.resume(turn);
+            assert_eq!(step.events, [], "what is stored is not told again");
+            next
+        });
+        assert_eq!(whole, restarted);
+    }
+}
+
+#[test]
+fn inputs_that_may_be_lost_are_repeated_under_their_ids() {
+    for protocol in [Protocol::Acp, Protocol::ClaudeStreamJson] {
+        let mut adapter = adapter(&runner(protocol), context());
+        let first = adapter.turn(&turn(1, "hello")).input;
+        let again = restored_as(protocol, &*adapter, "").resume(Some(&turn(1, "hello"))).input;
+        assert_eq!(first, again, "{protocol:?}");
+    }
+    let mut adapter = prompted();
+    let cancel = adapter.cancel().input;
+    let again = restored(&*adapter, "").resume(Some(&turn(1, "hello"))).input;
+    assert_eq!(again.last(), cancel.last());
+    assert!(String::from_utf8_lossy(&again[0].bytes).contains("session/prompt"));
+}
+
+#[test]
+fn a_turn_that_was_accepted_but_not_begun_begins_after_a_restart() {
+    let mut adapter = prompted();
+    say(&mut *adapter, r#"{"id":3,"result":{"stopReason":"end_turn"}}"#);
+    let mut next = restored(&*adapter, "");
+    assert_eq!(next.resume(Some(&turn(2, "more"))), adapter.turn(&turn(2, "more")));
 }
 
 #[test]
@@ -274,14 +347,32 @@ fn however_large_a_line_is_its_events_can_be_stored() {
         )),
         update(&format!(r#""tool_call","toolCallId":"c","rawInput":[{}1]"#, "1e15,".repeat(9_000))),
     ] {
-        let line = line.replace('\n', " ");
-        let step = say(&mut *prompted(), &line);
-        assert!(!step.events.is_empty(), "{}", &line[..200]);
-        for event in &step.events {
-            let stored = serde_json::to_vec(event).expect("plain data").len();
-            assert!(stored <= EVENT_BYTES_MAX, "{stored} bytes for {}", &line[..200]);
-        }
+        fits(&mut *prompted(), &line.replace('\n', " "));
     }
+    for line in [
+        format!(
+            r#"{{"type":"stream_event","event":{{"type":"content_block_delta","delta":{{"text":"{long}"}}}}}}"#
+        ),
+        format!(
+            r#"{{"type":"assistant","message":{{"id":"{long}","content":[{{"type":"tool_use","id":"{long}",
+               "name":"{long}","input":{{"command":"{long}"}}}}]}}}}"#
+        ),
+        format!(r#"{{"type":"result","subtype":"success","result":"{long}"}}"#),
+    ] {
+        let mut adapter = claude(false);
+        adapter.turn(&turn(1, "hello"));
+        fits(&mut *adapter, &line.replace('\n', " "));
+    }
+}
+
+fn fits(adapter: &mut dyn Adapter, line: &str) {
+    let step = say(adapter, line);
+    assert!(!step.events.is_empty(), "{}", &line[..200]);
+    for event in &step.events {
+        let stored = serde_json::to_vec(event).expect("plain data").len();
+        assert!(stored <= EVENT_BYTES_MAX, "{stored} bytes for {}", &line[..200]);
+    }
+    assert!(step.reply.len() <= 64 << 10);
 }
 
 /// A seeded source of numbers, so that a failure can be repeated.
@@ -342,4 +433,10 @@ fn storm(script: &str, new: impl Fn() -> Box<dyn Adapter>, seed: u64) {
 fn whatever_an_acp_agent_says_the_adapter_stands() {
     let script = transcript::read("acp");
     (1..300).for_each(|seed| storm(&script, acp, seed));
+}
+
+#[test]
+fn whatever_claude_says_the_adapter_stands() {
+    let script = transcript::read("claude");
+    (1..300).for_each(|seed| storm(&script, || claude(false), seed));
 }
