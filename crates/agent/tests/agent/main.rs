@@ -1,0 +1,7 @@
+//! The built-in agent against a scripted model: what it says, does, and writes down.
+
+mod limits;
+mod model;
+mod sessions;
+mod talk;
+mod turns;
