@@ -65,6 +65,7 @@ impl Supervisor {
         self.running = Some(running);
         self.started = Some(keep.started);
         (self.begun, self.turn) = (keep.begun, keep.turn.clone());
+        self.numbered = self.numbered.max(keep.begun);
         let runner = self.world.runner(&self.dispatch.runner).ok_or_else(Ending::unknown_runner)?;
         self.open_workspaces().await?;
         for (view, seen) in self.views.iter_mut().zip(&keep.seen) {

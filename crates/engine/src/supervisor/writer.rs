@@ -130,7 +130,9 @@ impl Writer {
         if nothing && self.reached == self.written {
             return Ok(());
         }
-        let relaxed = self.pending.iter().all(is_relaxed);
+        // That the agent was handed a turn must not be forgotten: it would be handed over twice.
+        let hands_over = matches!(happened, Some(Happened::Started | Happened::Message));
+        let relaxed = !hands_over && self.pending.iter().all(is_relaxed);
         let append = Append {
             dispatch: self.dispatch,
             epoch: self.epoch,

@@ -1,0 +1,306 @@
+//! A whole server without its HTTP: the real ledger, the process backend, the real worker, and an
+//! agent that is a script. The gate is shut: the script calls no model.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use embedded::process::{ProcessBackend, ProcessConfig};
+use embedded::sqlite::SqliteLedger;
+use embedded::system::{RandomIds, SystemClock};
+use engine::dispatcher::{Dispatcher, Message, Parts, QueueBounds, Settings};
+use engine::port::{
+    Caller, Clock, Directory, Door, Gate, IdSource, Ledger, OpenGate, Person, Workspace,
+};
+use engine::recovery::Recovered;
+use engine::task::Tasks;
+use engine::workspaces::{SeedFile, Workspaces};
+use model::{
+    DispatchId, End, Event, EventId, Limits, ModelApi, Program, Protocol, Runner, SessionId, State,
+    Turn, UserId, WorkspaceId,
+};
+use tempfile::TempDir;
+use trust::{Principal, Scope};
+
+const DEADLINE: Duration = Duration::from_mins(1);
+
+#[derive(Debug)]
+struct Shut;
+
+#[derive(Debug)]
+struct Held {
+    _doors: Vec<Door>,
+    _caller: Caller,
+}
+
+impl OpenGate for Held {}
+
+#[async_trait]
+impl Gate for Shut {
+    async fn open(&self, caller: Caller, doors: Vec<Door>) -> std::io::Result<Box<dyn OpenGate>> {
+        Ok(Box::new(Held { _doors: doors, _caller: caller }))
+    }
+    fn model(&self, _api: ModelApi) -> String {
+        "none".to_owned()
+    }
+}
+
+pub(crate) struct Options {
+    pub(crate) concurrent_max: u32,
+    pub(crate) queue: QueueBounds,
+    pub(crate) limits: Limits,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let limits = Limits { idle: Duration::from_mins(1), ..Limits::default() };
+        Self { concurrent_max: 8, queue: QueueBounds::default(), limits }
+    }
+}
+
+pub(crate) struct House {
+    pub(crate) folder: Arc<TempDir>,
+    pub(crate) ledger: Arc<SqliteLedger>,
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) workspaces: Workspaces,
+    pub(crate) person: Person,
+    pub(crate) workspace: WorkspaceId,
+    tasks: Tasks,
+}
+
+impl House {
+    pub(crate) async fn new(options: Options) -> Self {
+        Self::at(Arc::new(TempDir::new().unwrap()), options).await.0
+    }
+
+    /// A server on a state directory that another one may have left.
+    pub(crate) async fn at(folder: Arc<TempDir>, options: Options) -> (Self, Recovered) {
+        let ledger = Arc::new(SqliteLedger::open(folder.path()).unwrap());
+        let tasks = Tasks::new();
+        let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds));
+        let workspaces = Workspaces::new(folder.path(), tasks.clone()).unwrap();
+        let (person, workspace) = people(&ledger, &workspaces, options.concurrent_max).await;
+        let config = ProcessConfig {
+            run: folder.path().join("run"),
+            worker: env!("CARGO_BIN_EXE_worker").into(),
+        };
+        let backend = ProcessBackend::new(config, tasks.clone(), clock.clone()).unwrap();
+        let runner = runner();
+        let dispatcher = Dispatcher::new(Parts {
+            ledger: ledger.clone(),
+            directory: ledger.clone(),
+            backend: Arc::new(backend),
+            gate: Arc::new(Shut),
+            clock,
+            ids,
+            tasks: tasks.clone(),
+            workspaces: workspaces.clone(),
+            settings: Settings {
+                queue: options.queue,
+                limits: options.limits,
+                runner: runner.name.clone(),
+                domain: "remit.local".to_owned(),
+                program: PathBuf::from("/bin/false"),
+                data: folder.path().to_owned(),
+            },
+            runners: [(runner.name.clone(), runner)].into(),
+        });
+        let dispatcher = dispatcher.unwrap();
+        let recovered = dispatcher.recover().await.unwrap();
+        (Self { folder, ledger, dispatcher, workspaces, person, workspace, tasks }, recovered)
+    }
+
+    pub(crate) fn principal(&self) -> Principal {
+        Principal::person(self.person.id, [Scope::Agent])
+    }
+
+    pub(crate) fn message(&self, session: Option<SessionId>, prompt: &str) -> Message {
+        Message {
+            principal: self.principal(),
+            subject: self.person.id,
+            session,
+            turn: None,
+            prompt: prompt.to_owned(),
+            runner: None,
+            mounts: vec![],
+            limits: None,
+        }
+    }
+
+    /// Says something in a new conversation.
+    pub(crate) async fn ask(&self, prompt: &str) -> Turn {
+        self.dispatcher.say(self.message(None, prompt)).await.unwrap()
+    }
+
+    /// Says something in the conversation of an earlier turn.
+    pub(crate) async fn go_on(&self, turn: &Turn, prompt: &str) -> Turn {
+        self.dispatcher.say(self.message(Some(turn.session), prompt)).await.unwrap()
+    }
+
+    /// Every event of a dispatch so far.
+    pub(crate) async fn events(&self, dispatch: DispatchId) -> Vec<Event> {
+        let mut events = vec![];
+        let mut after = EventId::START;
+        loop {
+            let page = self.ledger.read(dispatch, after, 500).await.unwrap();
+            let Some(last) = page.last() else { return events };
+            after = last.id;
+            events.extend(page.into_iter().map(|entry| entry.event));
+        }
+    }
+
+    /// Waits for an event, and gives it.
+    pub(crate) async fn until<T>(
+        &self,
+        dispatch: DispatchId,
+        wanted: impl Fn(&Event) -> Option<T>,
+    ) -> T {
+        let mut after = EventId::START;
+        let found = async {
+            loop {
+                for entry in self.ledger.read(dispatch, after, 500).await.unwrap() {
+                    after = entry.id;
+                    if let Some(found) = wanted(&entry.event) {
+                        return found;
+                    }
+                }
+                self.ledger.wait(dispatch, after).await;
+            }
+        };
+        let found = tokio::time::timeout(DEADLINE, found).await;
+        let Ok(found) = found else {
+            panic!("it did not come: {:#?}", self.events(dispatch).await);
+        };
+        found
+    }
+
+    /// Waits for the end of a turn: how it ended, and the reply.
+    pub(crate) async fn turn_end(&self, turn: &Turn) -> (model::TurnOutcome, String) {
+        self.until(turn.dispatch, |event| match event {
+            Event::TurnEnded { turn: ended, outcome, reply } if *ended == turn.id => {
+                Some((outcome.clone(), reply.clone()))
+            }
+            _ => None,
+        })
+        .await
+    }
+
+    /// Waits until the agent said something.
+    pub(crate) async fn heard(&self, turn: &Turn, words: &str) {
+        self.until(turn.dispatch, |event| match event {
+            Event::Message { text, .. } if text.contains(words) => Some(()),
+            _ => None,
+        })
+        .await;
+    }
+
+    /// Waits for the end of a dispatch, and checks that it is told once and is the last thing told.
+    pub(crate) async fn end(&self, dispatch: DispatchId) -> (End, Option<model::FailureCode>) {
+        let ended = self
+            .until(dispatch, |event| match event {
+                Event::Ended { end, failure } => Some((*end, failure.as_ref().map(|it| it.code))),
+                _ => None,
+            })
+            .await;
+        let events = self.events(dispatch).await;
+        let ends = events.iter().filter(|event| matches!(event, Event::Ended { .. }));
+        assert_eq!(ends.count(), 1, "one terminal event");
+        assert!(matches!(events.last(), Some(Event::Ended { .. })), "and nothing after it");
+        let record = self.ledger.record(dispatch).await.unwrap().unwrap();
+        assert_eq!(record.state, State::Ended(ended.0));
+        ended
+    }
+
+    /// Writes a file into the workspace of the one box there is, as if its agent had.
+    pub(crate) fn put_into_the_box(&self, name: &str) {
+        let run = self.folder.path().join("run");
+        let workspace = find(&run, "README.md").expect("the box has the workspace");
+        std::fs::write(workspace.with_file_name(name), "").unwrap();
+    }
+
+    /// What a file of the workspace holds at its head.
+    pub(crate) async fn file(&self, path: &str) -> Option<String> {
+        self.workspaces.text(self.workspace, path).await.unwrap()
+    }
+
+    /// Waits until nobody has a place or waits for one, and checks that no box is left.
+    pub(crate) async fn is_empty(&self) {
+        let empty = async {
+            while self.dispatcher.counts() != (0, 0) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, empty).await.expect("every place is given back");
+        let run = self.folder.path().join("run");
+        let left: Vec<_> = std::fs::read_dir(run).unwrap().flatten().collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+
+    /// Ends the server in good order.
+    pub(crate) async fn shut_down(&self) {
+        self.dispatcher.shut_down();
+        assert!(self.tasks.shut_down(DEADLINE).await);
+    }
+}
+
+fn find(folder: &Path, name: &str) -> Option<PathBuf> {
+    for entry in std::fs::read_dir(folder).ok()?.flatten() {
+        let path = entry.path();
+        if path.file_name().is_some_and(|it| it == name) {
+            return Some(path);
+        }
+        if path.is_dir()
+            && let Some(found) = find(&path, name)
+        {
+            return Some(found);
+        }
+    }
+    None
+}
+
+async fn people(
+    ledger: &Arc<SqliteLedger>,
+    workspaces: &Workspaces,
+    concurrent_max: u32,
+) -> (Person, WorkspaceId) {
+    let (now, ids) = (SystemClock.now(), RandomIds);
+    let person = Person {
+        id: UserId::from_uuid(ids.uuid()),
+        email: "jane@example.org".to_owned(),
+        name: "Jane".to_owned(),
+        concurrent_max,
+        created: now,
+    };
+    let person = ledger.add_person(person).await.unwrap();
+    let workspace = Workspace {
+        id: WorkspaceId::from_uuid(ids.uuid()),
+        name: "home".parse().unwrap(),
+        owner: person.id,
+        created: now,
+    };
+    let id = ledger.add_workspace(workspace).await.unwrap().id;
+    let seed = SeedFile { path: "README.md".to_owned(), content: b"hello\n".to_vec() };
+    workspaces.create(id, vec![seed], &person, now).await.unwrap();
+    (person, id)
+}
+
+fn runner() -> Runner {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dispatch");
+    let env = [("PATH", "/usr/bin:/bin"), ("SESSION", "/session")];
+    let env: BTreeMap<String, String> =
+        env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    Runner {
+        name: "script".parse().unwrap(),
+        title: "A script".to_owned(),
+        version: None,
+        program: Program::Folder(scripts),
+        argv: vec!["/bin/sh".to_owned(), "/opt/runner/agent.sh".to_owned()],
+        resume_argv: None,
+        env,
+        protocol: Protocol::Acp,
+        model_api: ModelApi::OpenaiChat,
+        settings: BTreeMap::new(),
+    }
+}
