@@ -117,7 +117,6 @@ impl Acp {
         if let Some(ask) = self.waiting.take() {
             self.state.phase = Phase::Prompting;
             self.prompt(step, &ask.prompt);
-            self.state.log.started(step);
         }
     }
 

@@ -304,7 +304,6 @@ impl Adapter for Claude {
             return step;
         }
         self.prompt(&mut step, &turn.prompt);
-        self.state.log.started(&mut step);
         step
     }
 

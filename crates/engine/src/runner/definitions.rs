@@ -27,6 +27,7 @@ fn remit() -> Runner {
             ("REMIT_MODEL", "{model}"),
             ("REMIT_SESSION", "{session}"),
             ("REMIT_SESSION_FOLDER", "/session"),
+            ("TMPDIR", "/tmp"),
         ]),
         protocol: Protocol::Acp,
         model_api: ModelApi::OpenaiChat,
@@ -62,6 +63,8 @@ fn claude_code() -> Runner {
             ("IS_SANDBOX", "1"),
             ("LANG", "C.UTF-8"),
             ("PATH", "/usr/local/bin:/usr/bin:/bin"),
+            ("SESSION_FOLDER", "/session"),
+            ("TMPDIR", "/tmp"),
         ]),
         protocol: Protocol::ClaudeStreamJson,
         model_api: ModelApi::AnthropicMessages,
@@ -74,13 +77,13 @@ const CLAUDE_SETTINGS: &str = "{\"disableAllHooks\":true,\"enableAllProjectMcpSe
     \"autoMemoryEnabled\":false,\"includeCoAuthoredBy\":false,\"cleanupPeriodDays\":36500}";
 
 /// Makes the folder of its session files the only one that is kept, then becomes Claude Code.
-const CLAUDE_START: &str = "mkdir -p /tmp/claude /tmp/home /session/projects \
-    && ln -sfn /session/projects /tmp/claude/projects \
-    && exec /opt/runner/node_modules/@anthropic-ai/claude-code-linux-{arch}/claude \"$@\"";
+const CLAUDE_START: &str = "mkdir -p \"$CLAUDE_CONFIG_DIR\" \"$HOME\" \"$SESSION_FOLDER/projects\" \
+    && ln -sfn \"$SESSION_FOLDER/projects\" \"$CLAUDE_CONFIG_DIR/projects\" && exec \"$0\" \"$@\"";
 
 fn claude_argv() -> Vec<String> {
     let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
-    let start = CLAUDE_START.replace("{arch}", arch);
+    let modules = "/opt/runner/node_modules/@anthropic-ai";
+    let program = format!("{modules}/claude-code-linux-{arch}/claude");
     let flags = [
         "-p",
         "--input-format",
@@ -104,7 +107,7 @@ fn claude_argv() -> Vec<String> {
         "--tools",
         "Bash,Edit,Glob,Grep,NotebookEdit,Read,Task,Write",
     ];
-    [&texts(&["/bin/sh", "-c", &start, "claude-code"])[..], &texts(&flags)].concat()
+    [&texts(&["/bin/sh", "-c", CLAUDE_START, &program])[..], &texts(&flags)].concat()
 }
 
 fn name(name: &str) -> RunnerName {

@@ -77,11 +77,6 @@ impl Log {
         *self = Self { turn: Some(ask.turn.clone()), number: ask.number, ..Self::default() };
     }
 
-    /// The agent has the prompt.
-    pub(super) fn started(&self, step: &mut Step) {
-        step.events.extend(self.turn.clone().map(|turn| Event::TurnStarted { turn }));
-    }
-
     /// A piece of text.
     pub(super) fn text(&mut self, step: &mut Step, voice: Voice, text: &str) {
         if text.is_empty() {

@@ -30,6 +30,9 @@ use model::{Event, FailureCode, Protocol, Runner, SessionId, TurnId, TurnOutcome
 /// the stored cursor. That nothing is lost or doubled rests on two rules:
 /// - whoever stores the cursor stores the snapshot in the same transaction, when it has changed;
 /// - whoever carries [`Input`]s drops those whose id has been there before.
+///
+/// What an adapter does not say, because its caller knows it better: [`Event::TurnStarted`],
+/// [`Event::PermissionAnswered`], [`Event::TurnEnded`], and [`Event::Usage`], which is the gate's.
 pub trait Adapter: Debug + Send {
     /// The program to start.
     fn process(&self) -> Process;
