@@ -133,7 +133,8 @@ impl Root {
         open_directory_in(self.as_fd(), path)
     }
 
-    /// Reads a file in one piece, in which nothing changed meanwhile.
+    /// Reads a file in one piece, again if its stat shows that it changed meanwhile. A single write that takes longer
+    /// than the read does not show: who needs more than that reads when the writer is dead.
     pub(crate) fn read_whole(&self, path: &Path, bytes_max: u64) -> Result<Whole, RootError> {
         for _ in 0..READS_MAX {
             let file = open(self.as_fd(), path, READ)?;
@@ -154,7 +155,7 @@ impl Root {
     }
 }
 
-/// A file as it was in one moment.
+/// A file that was read whole.
 pub(crate) struct Whole {
     pub(crate) content: Vec<u8>,
     pub(crate) stat: Stat,

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::symlink};
 
-use workspace::{Outcome, Repository};
+use workspace::{Limits, Outcome, Repository, Root, StatCache, View};
 
 use crate::house::{House, by, committed, git, pairs, write};
 
@@ -62,4 +62,60 @@ fn a_full_copy_shows_what_was_deleted() {
     committed(house.land(house.head(), None, house.plain_delta(house.head(), &copy)));
     assert_eq!(house.files(), pairs(&[("a", "1"), ("e", "5")]));
     house.judge();
+}
+
+#[test]
+fn a_submodule_that_somebody_pushed_stays_as_it_is() {
+    let house = House::new(&[("a", "1")]);
+    let bare = house.path("folder.git");
+    let head = house.head().to_string();
+    let listed = git(&bare, &["ls-tree", &head]);
+    fs::write(house.path("tree"), format!("{listed}160000 commit {head}\tmodule\n")).unwrap();
+    let made = std::process::Command::new("git")
+        .args(["mktree", "--missing"])
+        .current_dir(&bare)
+        .stdin(fs::File::open(house.path("tree")).unwrap())
+        .output();
+    let tree = String::from_utf8(made.unwrap().stdout).unwrap();
+    let who = ["-c", "user.name=x", "-c", "user.email=x", "commit-tree", "-m", "x", "-p", &head];
+    let commit = git(&bare, &[&who[..], &[tree.trim()]].concat());
+    git(&bare, &["update-ref", "refs/heads/main", commit.trim()]);
+    let checkout = house.checkout();
+    assert_eq!(fs::read_dir(checkout.path().join("module")).unwrap().count(), 0);
+    let copy = house.make_directory("copy");
+    write(&copy, "a", "1");
+    let delta = house.plain_delta(house.head(), &copy);
+    assert_eq!((delta.edits(), delta.refusals().count), (&[][..], 0));
+    write(&copy, "module/planted", "x");
+    assert_eq!(house.plain_delta(house.head(), &copy).edits(), &[]);
+}
+
+#[test]
+fn a_stat_cache_never_hides_a_change() {
+    let house = House::new(&[("a", "0000")]);
+    let copy = house.make_directory("copy");
+    let view = View::Plain(Root::open(&copy).unwrap());
+    let mut cache = StatCache::default();
+    let mut seen = None;
+    for number in 1..200 {
+        // Same size, as soon after the last look as can be.
+        write(&copy, "a", &format!("{number:04}"));
+        let delta = house.repository.delta(house.head(), &view, &Limits::WORKSPACE, &mut cache);
+        let after = delta.unwrap().edits()[0].after;
+        assert_ne!(after, seen, "change {number} was not noticed");
+        seen = after;
+    }
+    let mut looks = 0;
+    while cache.is_empty() {
+        looks += 1;
+        assert!(looks < 1_000_000, "a file that nobody changes is never remembered");
+        drop(house.repository.delta(house.head(), &view, &Limits::WORKSPACE, &mut cache).unwrap());
+    }
+    let delta =
+        house.repository.delta(house.head(), &view, &Limits::WORKSPACE, &mut cache).unwrap();
+    assert_eq!(delta.edits()[0].after, seen);
+    write(&copy, "a", "last");
+    let delta =
+        house.repository.delta(house.head(), &view, &Limits::WORKSPACE, &mut cache).unwrap();
+    assert_ne!(delta.edits()[0].after, seen);
 }

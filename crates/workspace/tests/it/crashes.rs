@@ -14,7 +14,7 @@ use workspace::{Checkouts, CommitId, Point, Probe, Repository};
 use crate::house::{House, committed, git, pairs, write};
 
 /// Tells the child, which is this test binary again, what to do.
-const ORDER: &str = "REMIT_TEST_CRASH";
+pub(crate) const ORDER: &str = "REMIT_TEST_CRASH";
 
 const POINTS: [(Point, &str); 6] = [
     (Point::Gathered, "Gathered"),
@@ -26,7 +26,7 @@ const POINTS: [(Point, &str); 6] = [
 ];
 
 #[expect(clippy::disallowed_methods, reason = "the only way to tell a test binary something")]
-fn order() -> Option<String> {
+pub(crate) fn order() -> Option<String> {
     std::env::var(ORDER).ok()
 }
 

@@ -5,6 +5,7 @@
 mod checkouts;
 mod commits;
 mod crashes;
+mod disks;
 mod house;
 mod merges;
 mod overlays;
