@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use embedded::sqlite::SqliteLedger;
 use embedded::system::{RandomIds, SystemClock};
+use engine::conformance::fixture::{Ids, message, new_dispatch};
 use engine::port::{Accepted, IdSource, Ledger, LedgerError, NewDispatch};
 use engine::streams::{FurtherTurn, Step, Writer, follow};
 use futures_util::StreamExt;
-use model::{
-    Dispatch, DispatchId, End, Entry, Event, EventId, Label, Launcher, Limits, Session, SessionId,
-    Start, State, Time, Trigger, UserId, WorkspaceId,
-};
+use model::{DispatchId, End, Entry, Event, EventId, SessionId, State};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -34,7 +32,11 @@ impl Place {
 
     /// A dispatch with one entry, and its conversation.
     async fn dispatch(&self) -> (DispatchId, SessionId) {
-        let new = new_dispatch();
+        let ids = Ids::new();
+        let new = NewDispatch {
+            events: vec![Event::Queued { ahead: 0 }],
+            ..new_dispatch(&ids, ids.user(), "t1", 1)
+        };
         let ids = (new.dispatch.id, new.dispatch.session);
         self.ledger.create(new).await.expect("new");
         ids
@@ -50,47 +52,6 @@ impl Place {
             events.extend(part.into_iter().map(|entry| entry.event));
         }
     }
-}
-
-fn new_dispatch() -> NewDispatch {
-    let subject = UserId::from_uuid(RandomIds.uuid());
-    let (id, session) =
-        (DispatchId::from_uuid(RandomIds.uuid()), SessionId::from_uuid(RandomIds.uuid()));
-    let turn = "t1".parse().expect("a name");
-    let runner: model::RunnerName = "remit".parse().expect("a name");
-    let at = Time::from_ms(1);
-    let dispatch = Dispatch {
-        id,
-        subject,
-        launcher: Launcher::User(subject),
-        trigger: Trigger::Message,
-        runner: runner.clone(),
-        mounts: Vec::new(),
-        start: Start::Ask { turn, prompt: "hello".into() },
-        session,
-        context: model::invocation::Context::default(),
-        tools: Vec::new(),
-        label: Label::default(),
-        limits: Limits::default(),
-        created: at,
-    };
-    let home = WorkspaceId::from_uuid(RandomIds.uuid());
-    let session = Session {
-        id: session,
-        subject,
-        runner,
-        home,
-        title: "hello".into(),
-        created: at,
-        last_active: at,
-        dispatch: Some(id),
-    };
-    let events = vec![Event::Queued { ahead: 0 }];
-    NewDispatch { dispatch, claims: "{}".into(), session, events, at, idempotency: None }
-}
-
-fn message(text: &str) -> Event {
-    Event::Message { item: "m".into(), text: text.into() }
 }
 
 fn text(text: &str, cursor: u64) -> Step {

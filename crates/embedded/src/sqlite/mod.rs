@@ -11,6 +11,7 @@ mod read;
 mod row;
 mod write;
 
+mod log;
 mod queue;
 mod readers;
 mod tails;

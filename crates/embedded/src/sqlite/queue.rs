@@ -19,6 +19,8 @@ pub(super) struct Queue<R> {
 #[derive(Debug)]
 struct Waiting<R> {
     requests: VecDeque<Placed<R>>,
+    /// So many must wait before a thread is woken.
+    wanted: usize,
     closed: bool,
 }
 
@@ -32,7 +34,7 @@ pub(super) struct Placed<R> {
 impl<R> Queue<R> {
     /// A line of at most `places` requests, waiting and at work.
     pub(super) fn new(places: usize) -> Arc<Self> {
-        let waiting = Mutex::new(Waiting { requests: VecDeque::new(), closed: false });
+        let waiting = Mutex::new(Waiting { requests: VecDeque::new(), wanted: 1, closed: false });
         Arc::new(Self { waiting, woken: Condvar::new(), places: Arc::new(Semaphore::new(places)) })
     }
 
@@ -42,7 +44,9 @@ impl<R> Queue<R> {
         let mut waiting = self.waiting.lock();
         if !waiting.closed {
             waiting.requests.push_back(Placed { request, _place: place });
-            self.woken.notify_one();
+            if waiting.requests.len() >= waiting.wanted {
+                self.woken.notify_one();
+            }
         }
     }
 
@@ -64,6 +68,21 @@ impl<R> Queue<R> {
             return None;
         }
         Some(std::mem::take(&mut waiting.requests))
+    }
+
+    /// Waits until so many wait, or `patience` is over. For the only thread of a line.
+    pub(super) fn gather(&self, wanted: usize, patience: Duration) {
+        let mut waiting = self.waiting.lock();
+        waiting.wanted = wanted.max(1);
+        let too_few =
+            |waiting: &mut Waiting<R>| waiting.requests.len() < waiting.wanted && !waiting.closed;
+        let _timed_out = self.woken.wait_while_for(&mut waiting, too_few, patience).timed_out();
+        waiting.wanted = 1;
+    }
+
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.lock().requests.len()
     }
 
     /// The one that waits longest. None once the line is closed.

@@ -5,8 +5,7 @@
 //! cannot be told from what it kept.
 
 use std::fmt;
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -17,6 +16,7 @@ use tokio::sync::{oneshot, watch};
 use tracing::{error, warn};
 
 use super::failure::{Failure, is_fatal, of_database, unavailable};
+use super::log::Log;
 use super::queue::{Placed, Queue};
 use super::schema::OpenError;
 use super::tails::{Change, Tails};
@@ -26,10 +26,8 @@ use crate::system::SystemClock;
 const WRITES_MAX: usize = 4_096;
 /// How long what was written relaxed may wait for its sync.
 const RELAXED_MAX: Duration = Duration::from_millis(50);
-/// Pages of the write-ahead log after which they are moved into the database.
-const LOG_PAGES_MAX: i64 = 4_096;
-/// After how many transactions the length of the log is looked at.
-const LOG_LOOK_EVERY: u64 = 32;
+/// The longest that requests wait for others to share their sync.
+const GATHER_MAX: Duration = Duration::from_millis(2);
 
 /// Something to write, of any kind.
 trait Request: Send {
@@ -40,6 +38,9 @@ trait Request: Send {
     /// How long it must survive.
     fn durability(&self) -> Durability;
 }
+
+/// What goes into one transaction.
+type Requests = Vec<Placed<Box<dyn Request>>>;
 
 struct Work<T, F> {
     ask: Option<F>,
@@ -104,7 +105,7 @@ impl Writer {
         tails: Arc<Tails>,
     ) -> Result<Self, OpenError> {
         let io = |source| OpenError::Io { path: path.to_owned(), source };
-        let log = File::open(log_of(path)).map_err(io)?;
+        let log = Log::open(path).map_err(io)?;
         let queue = Queue::new(WRITES_MAX);
         let (breaks, broken) = watch::channel(false);
         let state = Writing {
@@ -114,7 +115,6 @@ impl Writer {
             breaks,
             mode: Durability::Synced,
             unsynced_since: None,
-            commits: 0,
             poison: None,
         };
         let of_thread = Arc::clone(&queue);
@@ -157,13 +157,6 @@ impl Drop for Writer {
     }
 }
 
-/// The write-ahead log beside a database.
-fn log_of(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
-    name.into()
-}
-
 /// Answers those who wait, with an error, when the thread ends for whatever reason.
 struct AbandonAtEnd<'a>(&'a Queue<Box<dyn Request>>);
 
@@ -178,8 +171,16 @@ fn serve(queue: &Queue<Box<dyn Request>>, mut state: Writing) {
     while let Some(requests) = queue.take_all(state.patience()) {
         if requests.is_empty() {
             state.sync_relaxed();
-        } else {
-            state.write(requests.into());
+            continue;
+        }
+        let answered = requests.len();
+        let begin = SystemClock.instant();
+        let waiting = state.write(requests.into(), queue);
+        // Who was just answered often asks again at once. Waiting for them, no longer than a sync
+        // would, saves them the next but one.
+        let took = SystemClock.instant().saturating_duration_since(begin);
+        if waiting > 0 {
+            queue.gather(waiting + answered, took.min(GATHER_MAX));
         }
     }
     state.sync_relaxed();
@@ -203,15 +204,13 @@ impl WriteError {
 /// What the thread holds.
 struct Writing {
     connection: Connection,
-    log: File,
+    log: Log,
     tails: Arc<Tails>,
     breaks: watch::Sender<bool>,
     /// How the database syncs its commits now.
     mode: Durability,
     /// Since when there are commits that were not synced.
     unsynced_since: Option<Instant>,
-    /// Transactions so far.
-    commits: u64,
     /// Why nothing may be written any more.
     poison: Option<String>,
 }
@@ -223,7 +222,8 @@ impl Writing {
         Some(RELAXED_MAX.saturating_sub(SystemClock.instant().saturating_duration_since(since)))
     }
 
-    fn write(&mut self, mut requests: Vec<Placed<Box<dyn Request>>>) {
+    /// Writes and answers all of these. How many others waited when the first was answered.
+    fn write(&mut self, mut requests: Requests, queue: &Queue<Box<dyn Request>>) -> usize {
         let synced =
             requests.iter().any(|placed| placed.request.durability() == Durability::Synced);
         let durability = if synced { Durability::Synced } else { Durability::Relaxed };
@@ -236,13 +236,19 @@ impl Writing {
             }
             Err(error) => Some(error),
         };
+        let waiting = queue.len();
         for placed in requests {
             placed.request.answer(failed.as_ref().map(WriteError::to_ledger));
         }
         if self.patience().is_some_and(|left| left.is_zero()) {
             self.sync_relaxed();
         }
-        self.shorten_log();
+        if self.poison.is_none()
+            && let Err(error) = self.log.tend(&self.connection)
+        {
+            self.note(&error);
+        }
+        waiting
     }
 
     /// Applies all requests in one transaction.
@@ -322,29 +328,9 @@ impl Writing {
     /// Syncs what was written relaxed.
     fn sync_relaxed(&mut self) {
         if self.unsynced_since.take().is_some()
-            && let Err(error) = self.log.sync_data()
+            && let Err(error) = self.log.sync()
         {
             self.break_down(format!("the ledger could not be synced: {error}"));
-        }
-    }
-
-    /// Moves the log into the database when it has grown long.
-    fn shorten_log(&mut self) {
-        self.commits += 1;
-        if !self.commits.is_multiple_of(LOG_LOOK_EVERY) || self.poison.is_some() {
-            return;
-        }
-        let pages = |row: &rusqlite::Row<'_>| row.get::<_, i64>(1);
-        let look = |mode: &str| {
-            let sql = format!("PRAGMA wal_checkpoint({mode})");
-            self.connection.prepare_cached(&sql)?.query_row([], pages)
-        };
-        let moved = match look("NOOP") {
-            Ok(long) if long >= LOG_PAGES_MAX => look("PASSIVE").map(drop),
-            other => other.map(drop),
-        };
-        if let Err(error) = moved {
-            self.note(&error);
         }
     }
 

@@ -12,16 +12,23 @@ use uuid::Uuid;
 use crate::port::{Append, Durability, NewDispatch, NewTurn};
 
 /// How long anything may take before the promise counts as broken.
-pub(super) const DEADLINE: Duration = Duration::from_secs(20);
+pub const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Makes ids that sort in the order they were made, and that no other run makes.
 #[derive(Debug)]
-pub(super) struct Ids {
+pub struct Ids {
     next: std::cell::Cell<u128>,
 }
 
+impl Default for Ids {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Ids {
-    pub(super) fn new() -> Self {
+    /// Ids of a new run.
+    pub fn new() -> Self {
         let mut random = [0; 16];
         getrandom::fill(&mut random).expect("the operating system gives randomness");
         // Room for 2^32 ids above it, in the form of an id of version 7.
@@ -29,35 +36,40 @@ impl Ids {
         Self { next: std::cell::Cell::new(start) }
     }
 
-    pub(super) fn uuid(&self) -> Uuid {
+    /// The next bits.
+    pub fn uuid(&self) -> Uuid {
         self.next.set(self.next.get() + 1);
         Uuid::from_u128(self.next.get())
     }
 
-    pub(super) fn user(&self) -> UserId {
+    /// The next person.
+    pub fn user(&self) -> UserId {
         UserId::from_uuid(self.uuid())
     }
 
-    pub(super) fn session(&self) -> SessionId {
+    /// The next conversation.
+    pub fn session(&self) -> SessionId {
         SessionId::from_uuid(self.uuid())
     }
 
-    pub(super) fn workspace(&self) -> WorkspaceId {
+    /// The next workspace.
+    pub fn workspace(&self) -> WorkspaceId {
         WorkspaceId::from_uuid(self.uuid())
     }
 }
 
 /// A time that only says which came first.
-pub(super) fn at(ms: u64) -> Time {
+pub fn at(ms: u64) -> Time {
     Time::from_ms(1_700_000_000_000 + ms)
 }
 
-pub(super) fn turn_id(text: &str) -> TurnId {
+/// A turn's id from a valid name.
+pub fn turn_id(text: &str) -> TurnId {
     text.parse().expect("a valid name")
 }
 
 /// A person's new conversation with its first turn.
-pub(super) fn new_dispatch(ids: &Ids, subject: UserId, turn: &str, ms: u64) -> NewDispatch {
+pub fn new_dispatch(ids: &Ids, subject: UserId, turn: &str, ms: u64) -> NewDispatch {
     let (id, session) = (DispatchId::from_uuid(ids.uuid()), ids.session());
     let runner = "remit".parse().expect("a valid name");
     let prompt = format!("what {turn} asks");
@@ -106,7 +118,7 @@ pub(super) fn new_dispatch(ids: &Ids, subject: UserId, turn: &str, ms: u64) -> N
 }
 
 /// A further turn of that dispatch.
-pub(super) fn new_turn(of: &NewDispatch, epoch: u32, turn: &str, ms: u64) -> NewTurn {
+pub fn new_turn(of: &NewDispatch, epoch: u32, turn: &str, ms: u64) -> NewTurn {
     NewTurn {
         dispatch: of.dispatch.id,
         epoch,
@@ -120,7 +132,7 @@ pub(super) fn new_turn(of: &NewDispatch, epoch: u32, turn: &str, ms: u64) -> New
 }
 
 /// Pieces of text to append, synced, and nothing else.
-pub(super) fn texts(dispatch: DispatchId, epoch: u32, texts: &[&str]) -> Append {
+pub fn texts(dispatch: DispatchId, epoch: u32, texts: &[&str]) -> Append {
     Append {
         dispatch,
         epoch,
@@ -134,12 +146,12 @@ pub(super) fn texts(dispatch: DispatchId, epoch: u32, texts: &[&str]) -> Append 
 }
 
 /// A piece of text.
-pub(super) fn message(text: &str) -> Event {
+pub fn message(text: &str) -> Event {
     Event::Message { item: "m".to_owned(), text: text.to_owned() }
 }
 
 /// What came of it, unless it takes too long.
-pub(super) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     let outcome = tokio::time::timeout(DEADLINE, future).await;
     assert!(outcome.is_ok(), "{what} did not happen in {DEADLINE:?}");
     outcome.expect("checked just now")

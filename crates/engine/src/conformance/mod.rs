@@ -7,4 +7,4 @@ pub mod backend;
 pub mod directory;
 pub mod ledger;
 
-mod fixture;
+pub mod fixture;
