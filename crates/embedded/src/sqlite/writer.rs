@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use engine::kill_point::kill_point;
 use engine::port::{Clock, Durability, LedgerError};
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
@@ -239,6 +240,7 @@ impl Writing {
         let waiting = queue.len();
         for placed in requests {
             placed.request.answer(failed.as_ref().map(WriteError::to_ledger));
+            kill_point("ledger_answering");
         }
         if self.patience().is_some_and(|left| left.is_zero()) {
             self.sync_relaxed();
@@ -299,8 +301,11 @@ impl Writing {
                 Err(()) => run("ROLLBACK TO one")?,
             }
             run("RELEASE one")?;
+            kill_point("ledger_in_batch");
         }
+        kill_point("ledger_before_commit");
         run("COMMIT")?;
+        kill_point("ledger_after_commit");
         Ok(changes)
     }
 
