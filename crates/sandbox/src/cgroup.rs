@@ -56,7 +56,12 @@ impl Groups {
         let has = |name: &str| v2.as_ref().is_some_and(|(_, list)| list.iter().any(|c| c == name));
         // One freezer is enough, and what v2 controls v1 cannot.
         let freezes = v2.is_some();
-        v1.retain(|(name, _)| !(has(name) || freezes && *name == "freezer"));
+        v1.retain(|(name, _)| match *name {
+            "freezer" => !freezes,
+            // A v1 group costs a tenth of a start, and `RLIMIT_NPROC` bounds a distinct uid too.
+            "pids" => !has(name) && !probe::is_root(),
+            _ => !has(name),
+        });
         v1.sort_unstable();
         v1.dedup_by_key(|(name, _)| *name);
         Self { prefix: prefix.to_owned(), v2, v1 }
@@ -327,7 +332,9 @@ impl Group {
             .or_else(|| number(self.v1("memory"), "memory.usage_in_bytes"));
         let memory_bytes_max = number(v2, "memory.peak")
             .or_else(|| number(self.v1("memory"), "memory.max_usage_in_bytes"));
-        let pids = number(v2, "pids.current").or_else(|| number(self.v1("pids"), "pids.current"));
+        let pids = number(v2, "pids.current")
+            .or_else(|| number(self.v1("pids"), "pids.current"))
+            .or_else(|| self.exists().then(|| self.pids().len() as u64));
         let cpu = field(v2, "cpu.stat", "usage_usec ").map(Duration::from_micros);
         let oom_kills = field(v2, "memory.events", "oom_kill ")
             .or_else(|| field(self.v1("memory"), "memory.oom_control", "oom_kill "));

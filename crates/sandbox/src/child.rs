@@ -42,7 +42,7 @@ pub struct Stats {
     pub memory_bytes: Option<u64>,
     /// The most memory it has used.
     pub memory_bytes_max: Option<u64>,
-    /// Processes and threads.
+    /// Processes, and threads where a pids controller counts them.
     pub pids: Option<u64>,
     /// Time on processors.
     pub cpu: Option<Duration>,

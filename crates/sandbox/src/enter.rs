@@ -14,7 +14,7 @@ use rustix::thread::{
 };
 
 use crate::error::Phase;
-use crate::order::{Order, Step};
+use crate::order::{Class, Order, Step};
 use crate::template::Mask;
 use crate::{landlock, mounts, sys, template};
 
@@ -33,6 +33,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) scratch: &'a OwnedFd,
     pub(crate) trees: &'a [OwnedFd],
     pub(crate) masks: &'a [Mask],
+    pub(crate) locks: &'a [(OwnedFd, Class)],
     pub(crate) filter: &'a [libc::sock_filter],
     pub(crate) landlock_abi: u32,
     pub(crate) go: &'a OwnedFd,
@@ -195,7 +196,7 @@ fn renounce(entry: &Entry<'_>) -> Result<(), Failed> {
     sys::lock_secure_bits().map_err(at(Phase::Capabilities))?;
     sys::drop_capabilities().map_err(at(Phase::Capabilities))?;
     set_no_new_privs(true).map_err(errno(Phase::NoNewPrivs))?;
-    landlock::restrict(entry.landlock_abi, &order.locks, order.ports.as_deref())
+    landlock::restrict(entry.landlock_abi, entry.locks, &order.locks, order.ports.as_deref())
         .map_err(at(Phase::Landlock))
 }
 

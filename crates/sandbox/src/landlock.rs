@@ -3,7 +3,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use crate::order::Class;
 use crate::{mounts, sys};
@@ -37,6 +37,7 @@ fn handled_files(abi: u32) -> u64 {
 fn rights(class: Class) -> u64 {
     let devices = MAKE_CHAR | MAKE_BLOCK | IOCTL_DEV;
     match class {
+        Class::List => READ_DIR,
         Class::Read => EXECUTE | READ_FILE | READ_DIR,
         Class::Write => !devices,
         Class::Device => READ_FILE | READ_DIR | WRITE_FILE | IOCTL_DEV,
@@ -44,8 +45,10 @@ fn rights(class: Class) -> u64 {
 }
 
 /// Puts this thread under the rules, as far as version `abi` goes; with 0 does nothing.
+/// `shared` are places that every box has, opened once; `locks` are those of this one.
 pub(crate) fn restrict(
     abi: u32,
+    shared: &[(OwnedFd, Class)],
     locks: &[(CString, Class)],
     ports: Option<&[u64]>,
 ) -> io::Result<()> {
@@ -61,13 +64,11 @@ pub(crate) fn restrict(
         _ => 24,
     };
     let rules = sys::landlock_create(&[files, net, scopes], size)?;
-    let root = mounts::open_plain(c"/")?;
-    sys::landlock_path(rules.as_fd(), READ_DIR, root.as_fd())?;
+    for (place, class) in shared {
+        sys::landlock_path(rules.as_fd(), rights(*class) & files, place.as_fd())?;
+    }
     for (path, class) in locks {
-        let place = match mounts::open_plain(path) {
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => continue,
-            other => other?,
-        };
+        let place = mounts::open_plain(path)?;
         let wanted = rights(*class) & files;
         let folder = sys::landlock_path(rules.as_fd(), wanted, place.as_fd());
         if folder.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::EINVAL)) {

@@ -72,6 +72,7 @@ pub(crate) struct Core {
     pub(crate) groups: Groups,
     uids: Arc<Uids>,
     root: bool,
+    null: OwnedFd,
     zygote: Mutex<Option<Arc<Line>>>,
 }
 
@@ -88,7 +89,9 @@ impl Launcher {
         groups.prepare()?;
         let uids = Uids::new(config.uids);
         let root = probe::is_root();
-        let core = Core { config, report, groups, uids, root, zygote: no_zygote() };
+        let null = std::fs::File::options().read(true).write(true).open("/dev/null");
+        let null = null.map_err(Error::host("open /dev/null"))?.into();
+        let core = Core { config, report, groups, uids, root, null, zygote: no_zygote() };
         core.line()?;
         Ok(Self { core: Arc::new(core) })
     }
@@ -118,7 +121,7 @@ impl Launcher {
 
     /// Builds a box and returns once its program is executed. On failure nothing of it is left,
     /// its scratch included.
-    pub fn spawn(&self, mut spec: Spec, scratch: Scratch) -> Result<Child, Error> {
+    pub fn spawn(&self, spec: Spec, scratch: Scratch) -> Result<Child, Error> {
         spec.check()?;
         let core = &self.core;
         for wall in &spec.require {
@@ -127,7 +130,7 @@ impl Launcher {
         let plan = Plan::new(&spec, &scratch, &core.config.mount_points)?;
         let trees = plan.sources.iter().map(|source| core.tree(source, scratch.uid()));
         let trees = trees.collect::<Result<Vec<_>, _>>()?;
-        let stdio = standard_descriptors(&mut spec.stdio)?;
+        let stdio = standard_descriptors(&spec.stdio, &core.null);
         let outside = if core.root { scratch.uid() } else { 0 };
         let order = plan.order(&spec, outside)?;
         let group = core.groups.create(&spec.id, &spec.limits)?;
@@ -220,18 +223,14 @@ fn require(report: &Report, wall: Wall) -> Result<(), Error> {
     }
 }
 
-fn standard_descriptors(stdio: &mut spec::Stdio) -> Result<[OwnedFd; 3], Error> {
-    let null = || {
-        let null = std::fs::File::options().read(true).write(true).open("/dev/null");
-        null.map(OwnedFd::from).map_err(Error::host("open /dev/null"))
-    };
-    let or_null = |given: Option<OwnedFd>| given.map_or_else(null, Ok);
-    Ok([or_null(stdio.stdin.take())?, or_null(stdio.stdout.take())?, or_null(stdio.stderr.take())?])
+/// Descriptors 0, 1 and 2 of a box, with `null` for what is not given.
+fn standard_descriptors<'a>(stdio: &'a spec::Stdio, null: &'a OwnedFd) -> [BorrowedFd<'a>; 3] {
+    [&stdio.stdin, &stdio.stdout, &stdio.stderr].map(|fd| fd.as_ref().unwrap_or(null).as_fd())
 }
 
 /// The descriptors of a box on the host.
 struct Parts<'a> {
-    stdio: &'a [OwnedFd],
+    stdio: &'a [BorrowedFd<'a>],
     scratch: BorrowedFd<'a>,
     net: Option<&'a OwnedFd>,
     trees: &'a [OwnedFd],
@@ -248,7 +247,7 @@ impl Core {
         let (cgroup, procs) = group.open()?;
         order.cgroup = cgroup.is_some();
         order.procs = procs.len();
-        let mut fds: Vec<_> = parts.stdio.iter().map(AsFd::as_fd).collect();
+        let mut fds = parts.stdio.to_vec();
         fds.push(parts.scratch);
         fds.extend(parts.net.map(AsFd::as_fd));
         fds.extend(cgroup.as_ref().map(AsFd::as_fd));

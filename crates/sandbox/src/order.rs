@@ -44,6 +44,8 @@ pub(crate) enum Step {
 /// What landlock lets be done beneath a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
+    /// List folders.
+    List,
     /// Read and execute.
     Read,
     /// Everything but devices.
@@ -53,7 +55,7 @@ pub(crate) enum Class {
 }
 
 impl Class {
-    const ALL: [Self; 3] = [Self::Read, Self::Write, Self::Device];
+    const ALL: [Self; 4] = [Self::List, Self::Read, Self::Write, Self::Device];
 }
 
 impl Order {

@@ -65,9 +65,7 @@ impl<'a> Plan<'a> {
             steps: Vec::new(),
             locks: Vec::new(),
         };
-        for (path, class) in template::LOCKS {
-            plan.lock(Path::new(path), class)?;
-        }
+        plan.lock(Path::new("/proc"), Class::Read)?;
         for (name, target) in [("tmp", "/tmp"), ("home", "/home/agent"), ("session", "/session")] {
             plan.own_folder(name, Path::new(target))?;
         }

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::CWD;
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::mount::{
     MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount_change, move_mount,
     open_tree, unmount,
@@ -62,7 +62,8 @@ pub(crate) fn masks() -> Vec<Mask> {
 }
 
 /// What landlock lets every box do outside its mounts.
-pub(crate) const LOCKS: [(&str, Class); 10] = [
+const LOCKS: [(&str, Class); 10] = [
+    ("/", Class::List),
     ("/usr", Class::Read),
     ("/bin", Class::Read),
     ("/sbin", Class::Read),
@@ -71,9 +72,19 @@ pub(crate) const LOCKS: [(&str, Class); 10] = [
     ("/lib64", Class::Read),
     ("/libx32", Class::Read),
     ("/etc", Class::Read),
-    ("/proc", Class::Read),
     ("/dev", Class::Device),
 ];
+
+/// The folders of the template with their class, opened. A link needs no rule: what it leads to
+/// has one.
+pub(crate) fn locks() -> io::Result<Vec<(OwnedFd, Class)>> {
+    let there = |path: &str| fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
+    let open = |(path, class)| {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok((openat(CWD, path, flags, Mode::empty())?, class))
+    };
+    LOCKS.into_iter().filter(|(path, _)| there(path)).map(open).collect()
+}
 
 const SYSTEM_TREES: [&str; 7] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 const ETC_TREES: [&str; 6] =

@@ -16,7 +16,7 @@ use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space}
 use crate::enter::{self, Entry};
 use crate::error::Phase;
 use crate::mounts;
-use crate::order::{Order, Request};
+use crate::order::{Class, Order, Request};
 use crate::sys::{self, CloneInto, Cloned};
 use crate::template::{self, Builder};
 use crate::{net, scratch, seccomp, wire};
@@ -79,6 +79,8 @@ struct Zygote {
     /// Our own network namespace.
     net: OwnedFd,
     masks: Vec<template::Mask>,
+    /// Folders of the template for landlock.
+    locks: Vec<(OwnedFd, Class)>,
     filter: Vec<libc::sock_filter>,
     landlock_abi: u32,
     autoreaps: bool,
@@ -102,12 +104,24 @@ impl Zygote {
         sys::unshare(UnshareFlags::NEWNS)?;
         let inner = namespace(&proc, "mnt")?;
         template::build(builder, points)?;
+        let locks = template::locks()?;
         let fast = keep_hierarchies_fast();
         let autoreaps = exit_is_remembered()?;
         sys::autoreap(autoreaps);
         let filter = seccomp::filter();
         let landlock_abi = sys::landlock_abi().unwrap_or(0);
-        Ok(Self { proc, outer, inner, net, masks, filter, landlock_abi, autoreaps, _fast: fast })
+        Ok(Self {
+            proc,
+            outer,
+            inner,
+            net,
+            masks,
+            locks,
+            filter,
+            landlock_abi,
+            autoreaps,
+            _fast: fast,
+        })
     }
 
     fn serve(&mut self, socket: &OwnedFd) -> io::Result<()> {
@@ -210,6 +224,7 @@ impl Zygote {
             scratch: given.scratch,
             trees: given.trees,
             masks: &self.masks,
+            locks: &self.locks,
             filter: &self.filter,
             landlock_abi: self.landlock_abi,
             go: &go,
