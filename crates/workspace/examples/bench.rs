@@ -10,7 +10,7 @@
 
 use std::{
     fs::{self, File},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Instant,
 };
@@ -35,6 +35,7 @@ fn main() {
     reads(&repository, &mut figures);
     checkouts(&repository, directory.path(), &mut figures);
     sessions(&repository, directory.path(), &mut figures);
+    many_folders(directory.path(), &mut figures);
     git(directory.path(), &mut figures);
     traps(&repository, directory.path(), &mut figures);
     report(&figures);
@@ -171,6 +172,36 @@ fn sessions(repository: &Repository, directory: &Path, figures: &mut Map<String,
         time
     });
     put(figures, "session_restore_1_mib_p50_ms", spread(times.collect()).0);
+}
+
+/// Small folders, eight committing at once, each beside a saved session: what many dispatches ask of the disk.
+fn many_folders(directory: &Path, figures: &mut Map<String, Value>) {
+    let folder = |number: usize| {
+        let path = directory.join(format!("small{number}.git"));
+        let repository = Repository::init(&path, &seeds()[..100], &by()).unwrap();
+        let upper = directory.join(format!("small{number}"));
+        fs::create_dir(&upper).unwrap();
+        (repository, upper)
+    };
+    let folders: Vec<_> = (0..8).map(folder).collect();
+    let work = |(repository, upper): &(Repository, PathBuf)| {
+        let mut cache = StatCache::default();
+        for round in 0..ROUNDS {
+            fs::write(upper.join("file"), round.to_string()).unwrap();
+            commit(repository, &View::Overlay(Root::open(upper).unwrap()));
+            let root = Root::open(upper).unwrap();
+            repository.save_session("bench", &root, &mut cache, &by()).unwrap();
+        }
+    };
+    let time = once(|| {
+        std::thread::scope(|scope| {
+            for folder in &folders {
+                scope.spawn(|| work(folder));
+            }
+        });
+    });
+    let commits = 8.0 * f64::from(u32::try_from(ROUNDS).unwrap());
+    put(figures, "turns_with_session_per_s_8_folders", commits * 1000.0 / time);
 }
 
 /// The same with the git program: a work tree, `git add` and `git commit`.

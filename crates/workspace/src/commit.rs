@@ -312,7 +312,11 @@ impl Repository {
             None => self.refs.lock()?,
         };
         let synced = || packed.as_ref().map_or(Ok(()), Packed::sync);
-        locked.swap(step.name, step.from.as_ref().map(CommitId::raw), step.to.raw(), synced)
+        let from = step.from.as_ref().map(CommitId::raw);
+        let moved = locked.swap(step.name, from, step.to.raw(), synced)?;
+        drop(locked);
+        self.packed();
+        Ok(moved)
     }
 }
 

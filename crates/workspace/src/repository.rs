@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use crate::{
@@ -29,6 +30,8 @@ pub struct Repository {
     pub(crate) store: Store,
     pub(crate) refs: Refs,
     pub(crate) probe: Probe,
+    /// Packs that may be there, counted since the last merge.
+    packs: AtomicUsize,
 }
 
 /// A git that opens the repository by its path shall do as little as possible by itself.
@@ -85,7 +88,8 @@ impl Repository {
         remove_unfinished(&path.join("objects/pack"));
         let store = Store::open(&path.join("objects"))?;
         let refs = Refs::new(&path, Probe::default());
-        Ok(Self { path, store, refs, probe: Probe::default() })
+        let packs = AtomicUsize::new(repack::count(&path.join("objects"))?);
+        Ok(Self { path, store, refs, probe: Probe::default(), packs })
     }
 
     /// Calls `probe` at every named point of the commits to come. For tests of crash safety.
@@ -142,11 +146,22 @@ impl Repository {
         Ok(files.collect())
     }
 
-    /// Merges the packs of single commits if there are many; returns how many it merged. Cheap when there is nothing
-    /// to do: call it every now and then, beside the commits.
+    /// Merges the packs of single commits if there are many; returns how many it merged. Commits do this by
+    /// themselves, each fiftieth or so; who calls it between them spares one of them the time.
     pub fn maintain(&self) -> Result<usize, Error> {
+        self.packs.store(0, Ordering::Relaxed);
         let _lock = self.refs.lock()?;
         repack::merge_small(&self.objects(), &self.probe)
+    }
+
+    /// Notes that there is one pack more.
+    pub(crate) fn packed(&self) {
+        if self.packs.fetch_add(1, Ordering::Relaxed) < repack::PACKS_MAX {
+            return;
+        }
+        if let Err(error) = self.maintain() {
+            tracing::warn!(%error, "packs could not be merged");
+        }
     }
 
     pub(crate) fn objects(&self) -> PathBuf {

@@ -54,6 +54,11 @@ pub(crate) fn merge_small(objects: &Path, probe: &Probe) -> Result<usize, Error>
     Ok(merged.len())
 }
 
+/// How many packs there are.
+pub(crate) fn count(objects: &Path) -> Result<usize, Error> {
+    list(&objects.join("pack")).map(|packs| packs.len())
+}
+
 /// Paths, without extension, of all packs that have an index.
 fn list(directory: &Path) -> Result<Vec<PathBuf>, Error> {
     let failed = Error::io("list the packs");
