@@ -143,12 +143,17 @@ impl Groups {
             "cpu" => limits.cpu.is_some(),
             _ => true,
         });
+        if group.exists() {
+            return Err(Error::Exists(id.to_owned()));
+        }
         // Another launcher of this prefix takes our folder with it when it ends: an earlier server.
         let made = group.make(limits).or_else(|_| self.prepare().and_then(|()| group.make(limits)));
-        if made.is_err() {
+        if let Err(error) = made {
+            // What was made is ours and empty; the first failure is the one to tell.
             group.remove().ok();
+            return Err(error);
         }
-        made.map(|()| group)
+        Ok(group)
     }
 
     /// The ids of all groups below our folder.

@@ -53,8 +53,8 @@ pub struct Stats {
 /// A box that was started or adopted. Its descriptor ([`AsFd`]) is a pidfd: readable when the box
 /// is dead, for any poll or reactor.
 ///
-/// Dropping it leaves the box as it is and its uid leased to nobody; [`destroy`](Self::destroy)
-/// is the end of a box.
+/// Dropping it leaves the box as it is, and its uid is not leased again by this launcher;
+/// [`destroy`](Self::destroy) is the end of a box.
 #[derive(Debug)]
 pub struct Child {
     id: String,
@@ -65,6 +65,7 @@ pub struct Child {
     scratch: Scratch,
     core: Arc<Core>,
     exit: Option<Exit>,
+    is_destroyed: bool,
 }
 
 /// Where a box lives on the host.
@@ -85,7 +86,7 @@ impl Child {
         // A program that has ended already has no time of start, and nobody will need it.
         let start = start_time(pid).unwrap_or(0);
         let Place { group, scratch, core } = place;
-        Self { id, pid, start, pidfd, group, scratch, core, exit: None }
+        Self { id, pid, start, pidfd, group, scratch, core, exit: None, is_destroyed: false }
     }
 
     /// The id of its specification.
@@ -180,6 +181,15 @@ impl Child {
     pub fn destroy(mut self) -> Result<Exit, Error> {
         let exit = self.kill()?;
         self.group.remove()?;
+        self.is_destroyed = true;
         Ok(exit)
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if !self.is_destroyed {
+            self.scratch.keep_uid();
+        }
     }
 }

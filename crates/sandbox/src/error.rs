@@ -26,6 +26,9 @@ pub enum Error {
         /// The path inside the box.
         target: String,
     },
+    /// A box of that id exists, or the cgroup of one that was not swept. Nothing was started.
+    #[error("there is a box {0} already")]
+    Exists(String),
     /// Every uid of the range is leased. Try again once a box is gone.
     #[error("all {0} uids of the range are in use")]
     NoUid(u32),

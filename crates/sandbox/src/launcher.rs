@@ -124,8 +124,8 @@ impl Launcher {
     pub fn spawn(&self, spec: Spec, scratch: Scratch) -> Result<Child, Error> {
         spec.check()?;
         let core = &self.core;
-        for wall in &spec.require {
-            require(&core.report, *wall)?;
+        for wall in spec.require.iter().copied().chain(spec.needs(core.root)) {
+            require(&core.report, wall)?;
         }
         let plan = Plan::new(&spec, &scratch, &core.config.mount_points)?;
         let trees = plan.sources.iter().map(|source| core.tree(source, scratch.uid()));

@@ -78,6 +78,11 @@ impl Scratch {
         self.inside
     }
 
+    /// Never gives the uid back: somebody may still run with it.
+    pub(crate) fn keep_uid(&mut self) {
+        self.lease.keep();
+    }
+
     /// Lays out the folders of a new scratch.
     pub(crate) fn lay_out(&self) -> Result<(), Error> {
         for name in ["session", "home", "tmp"] {

@@ -112,6 +112,20 @@ impl Spec {
     }
 }
 
+impl Spec {
+    /// The walls without which its mounts cannot be made; as root owners are mapped by mounts.
+    pub(crate) fn needs(&self, is_root: bool) -> impl Iterator<Item = Wall> {
+        let views = || self.mounts.iter().map(|mount| &mount.view);
+        let overlay = views().any(|view| matches!(view, View::Overlay { .. }));
+        let mapped = is_root
+            && views().any(|view| match view {
+                View::Bind { owner, .. } | View::Overlay { owner, .. } => *owner == Owner::Mapped,
+            });
+        let overlay = overlay.then_some(Wall::Overlay);
+        overlay.into_iter().chain(mapped.then_some(Wall::IdMap))
+    }
+}
+
 /// One thing of the host at one place in the box. Always `nosuid` and `nodev`.
 #[derive(Debug, Clone)]
 pub struct Mount {

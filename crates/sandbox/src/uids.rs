@@ -125,6 +125,11 @@ impl UidLease {
         self.uid
     }
 
+    /// Leases it for good.
+    pub(crate) fn keep(&mut self) {
+        self.uids = None;
+    }
+
     /// Whether the box runs as the server's own user.
     pub(crate) fn is_own(&self) -> bool {
         self.own

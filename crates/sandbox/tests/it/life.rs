@@ -13,7 +13,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use sandbox::{Child, Config, Error, Exit, Found, Launcher, Record, Spec, UidRange, Wall};
 
 use crate::harness::{
-    LONG, ZYGOTE, config, eventually, finish, is_root, launcher, run, scratch, spec, stands, zygote,
+    LONG, ZYGOTE, config, eventually, finish, is_root, launcher, pool, run, scratch, spec, stands,
+    zygote,
 };
 
 /// Names the prefix that the process which is to be killed uses.
@@ -209,11 +210,20 @@ fn victim() {
     let Some(prefix) = std::env::var_os(VICTIM) else { return };
     let mut config = Config::new(prefix.into_string().unwrap());
     config.zygote = Some(zygote());
-    let launcher = Launcher::start(config).unwrap();
-    let script =
-        "echo kept > /session/file; while [ ! -e /session/go ]; do sleep 0.02; done; exit 7";
-    let mut spec = Spec::new("kept", ["/bin/sh", "-c", script]);
+    let launcher = std::sync::Arc::new(Launcher::start(config).unwrap());
+    let net = pool(&launcher).lease().unwrap();
+    let script = "echo kept > /session/file
+        while [ ! -e /session/go ]; do
+            sleep 0.02
+            if [ -e /session/connect ]; then
+                exec 3<>/dev/tcp/127.0.0.1/8700 && read -u 3 line && echo $line > /session/answer
+                sleep 1000
+            fi
+        done
+        exit 7";
+    let mut spec = Spec::new("kept", ["/bin/bash", "-c", script]);
     spec.env = vec![("PATH".into(), "/usr/bin:/bin".into())];
+    spec.net = Some(net.handle());
     let kept = launcher.spawn(spec, scratch(&launcher)).unwrap();
     let lost = sleeper(&launcher, "lost", "sbt-lost");
     let mut out = std::io::stderr();
@@ -275,6 +285,65 @@ fn after_kill_9_a_box_is_adopted_and_a_stranger_is_swept() {
     child.destroy().unwrap();
     assert!(matches!(launcher.adopt(&record).unwrap(), Found::Gone));
     assert_eq!(groups(&prefix), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn an_id_is_used_by_one_box_at_a_time() {
+    let launcher = launcher();
+    if !stands(&launcher, Wall::Freeze) {
+        return;
+    }
+    let mut first = sleeper(&launcher, "box", "sbt-twice");
+    let (spec, _reader) = spec(&["/bin/true"]);
+    let refused = launcher.spawn(spec, scratch(&launcher)).unwrap_err();
+    assert!(matches!(refused, Error::Exists(_)), "{refused:?}");
+    assert_eq!(first.wait(Some(Duration::ZERO)).unwrap(), None);
+    first.destroy().unwrap();
+}
+
+#[test]
+fn a_uid_that_may_still_be_used_is_not_leased_again() {
+    let mut config = config();
+    config.uids = UidRange::new(2_000_100_020, 1).unwrap();
+    let launcher = Launcher::start(config).unwrap();
+    if !stands(&launcher, Wall::DistinctUid) {
+        return;
+    }
+    let child = sleeper(&launcher, "box", "sbt-dropped");
+    let record = child.record();
+    drop(child);
+    assert!(matches!(launcher.scratch(&sandbox::ScratchLimits::default()), Err(Error::NoUid(1))));
+    let Found::Alive(child) = launcher.adopt(&record).unwrap() else { panic!("it lives") };
+    child.destroy().unwrap();
+}
+
+#[test]
+fn an_adopted_box_reaches_listeners_that_are_opened_anew() {
+    let config = config();
+    let (mut victim, record, _) = start_victim(&config.prefix);
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+    let launcher = std::sync::Arc::new(Launcher::start(config).unwrap());
+    let Found::Alive(child) = launcher.adopt(&record).unwrap() else { panic!("it lives") };
+    if is_root() {
+        let net = pool(&launcher).reopen(&child).unwrap();
+        let mode = rustix::fs::Mode::from_raw_mode(0o644);
+        let create = rustix::fs::OFlags::CREATE | rustix::fs::OFlags::WRONLY;
+        rustix::fs::openat(child.scratch().dir(), "session/connect", create, mode).unwrap();
+        net.listeners()[0].set_nonblocking(false).unwrap();
+        let (mut stream, _) = net.listeners()[0].accept().unwrap();
+        stream.write_all(b"again\n").unwrap();
+        let flags = rustix::fs::OFlags::RDONLY;
+        let answer = || {
+            let file = rustix::fs::openat(child.scratch().dir(), "session/answer", flags, mode);
+            let mut text = String::new();
+            file.is_ok_and(|file| fs::File::from(file).read_to_string(&mut text).is_ok())
+                && text == "again\n"
+        };
+        eventually("the box has heard us", answer);
+    }
+    child.destroy().unwrap();
+    launcher.sweep(&[]).unwrap();
 }
 
 #[test]
