@@ -12,7 +12,7 @@ use crate::dispatcher::{DispatchError, Dispatcher};
 use crate::kill_point::kill_point;
 use crate::port::{Record, Running};
 use crate::supervisor::{Charge, Entry, Keep, ask_of};
-use crate::workspaces::Author;
+use crate::workspaces::{Author, MountedView};
 
 /// How long one box may take to be taken over.
 const ADOPT_MAX: Duration = Duration::from_secs(3);
@@ -35,7 +35,7 @@ pub struct Recovered {
 /// What becomes of one record.
 enum Fate {
     Waiting,
-    Adopted(Box<dyn Running>, Keep),
+    Adopted(Box<dyn Running>, Vec<MountedView>, Keep),
     Lost(Option<Keep>),
 }
 
@@ -53,7 +53,7 @@ impl Dispatcher {
         let keep: Vec<SandboxId> = fates
             .iter()
             .filter_map(|(_, fate)| match fate {
-                Fate::Adopted(running, _) => Some(running.id()),
+                Fate::Adopted(running, ..) => Some(running.id()),
                 Fate::Waiting | Fate::Lost(_) => None,
             })
             .collect();
@@ -72,6 +72,9 @@ impl Dispatcher {
             *count += 1;
             self.take_up(record, fate).await?;
         }
+        for _ in 0..recovered.waiting {
+            self.make_room();
+        }
         tracing::info!(?recovered, "what an earlier server left is taken up");
         Ok(recovered)
     }
@@ -86,13 +89,28 @@ impl Dispatcher {
         let Some(keep) = keep else { return Fate::Lost(None) };
         let dispatch = record.dispatch.id;
         match timeout(ADOPT_MAX, self.world.parts.backend.adopt(&keep.sandbox)).await {
-            Ok(Ok(running)) => Fate::Adopted(running, keep),
+            Ok(Ok(running)) => self.hold(record, running, keep).await,
             Ok(Err(error)) => {
                 tracing::warn!(%dispatch, %error, "a box was not taken over");
                 Fate::Lost(Some(keep))
             }
             Err(_) => {
                 tracing::warn!(%dispatch, "a box was not taken over in time");
+                Fate::Lost(Some(keep))
+            }
+        }
+    }
+
+    /// Holds the checkouts that a box lies over, before anybody else may change them.
+    async fn hold(&self, record: &Record, running: Box<dyn Running>, keep: Keep) -> Fate {
+        let dispatch = record.dispatch.id;
+        match self.world.parts.workspaces.mount_all(&record.dispatch.mounts).await {
+            Ok(views) => Fate::Adopted(running, views, keep),
+            Err(error) => {
+                tracing::error!(%dispatch, %error, "the checkouts of a box are gone");
+                if let Err(error) = running.destroy().await {
+                    tracing::error!(%dispatch, %error, "a box could not be removed");
+                }
                 Fate::Lost(Some(keep))
             }
         }
@@ -116,7 +134,7 @@ impl Dispatcher {
         };
         let begun = match &fate {
             Fate::Waiting => 0,
-            Fate::Adopted(_, keep) | Fate::Lost(Some(keep)) => keep.begun,
+            Fate::Adopted(.., keep) | Fate::Lost(Some(keep)) => keep.begun,
             Fate::Lost(None) => 0,
         };
         let waiting = self.world.parts.ledger.turns(session, TURNS_MAX).await?;
@@ -132,7 +150,7 @@ impl Dispatcher {
         kill_point("recovery_before_end");
         let entry = match fate {
             Fate::Waiting => Entry::Fresh,
-            Fate::Adopted(running, keep) => Entry::Adopted { running, keep },
+            Fate::Adopted(running, views, keep) => Entry::Adopted { running, views, keep },
             Fate::Lost(keep) => Entry::Lost { keep },
         };
         self.look_after(Charge { dispatch, author, registration, place, waiting, entry });

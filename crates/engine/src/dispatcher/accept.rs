@@ -269,7 +269,7 @@ impl Dispatcher {
     }
 
     /// Somebody waits: an idle box whose place would help is ended.
-    fn make_room(&self) {
+    pub(crate) fn make_room(&self) {
         let mut idle = self.world.live.idle().into_iter();
         if let Some(mailbox) = idle.find(|idle| self.world.places.is_wanted(idle.subject)) {
             // A full mailbox means that it is not idle any more.

@@ -170,7 +170,12 @@ impl Supervisor {
     /// The turn's end is decided: what the agent may still say is not heard.
     fn agent_output_is_over(&mut self) {
         self.times = times::Times::default();
-        self.agent = None;
+        // What the gate had reported until it was closed still counts.
+        if let Some(mut agent) = self.agent.take() {
+            while let Ok(report) = agent.reports.try_recv() {
+                self.writer.push([report]);
+            }
+        }
     }
 
     /// Keeps the work of the turn that was running, and ends those that waited.

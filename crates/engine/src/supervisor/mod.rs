@@ -59,7 +59,7 @@ pub(crate) enum Entry {
     /// Nothing runs yet.
     Fresh,
     /// A box of an earlier server was taken over.
-    Adopted { running: Box<dyn Running>, keep: Keep },
+    Adopted { running: Box<dyn Running>, views: Vec<MountedView>, keep: Keep },
     /// A box of an earlier server could not be taken over.
     Lost { keep: Option<Keep> },
 }
@@ -132,6 +132,8 @@ pub(crate) async fn supervise(world: Arc<World>, charge: Charge) {
             return tracing::error!(%dispatch, %error, "a dispatch could not be taken over");
         }
     };
+    let workspaces = world.parts.workspaces.clone();
+    let mounted: Vec<_> = charge.dispatch.mounts.iter().map(|mount| mount.workspace).collect();
     let (mut supervisor, entry) = Supervisor::new(world, charge, writer);
     let life = AssertUnwindSafe(supervisor.live(entry)).catch_unwind().await;
     let ending = life.unwrap_or_else(|_| {
@@ -141,6 +143,12 @@ pub(crate) async fn supervise(world: Arc<World>, charge: Charge) {
     if AssertUnwindSafe(supervisor.bury(ending)).catch_unwind().await.is_err() {
         tracing::error!(%dispatch, "ending a dispatch ended in a panic");
         supervisor.bury_in_haste().await;
+    }
+    drop(supervisor);
+    for workspace in mounted {
+        if let Err(error) = workspaces.tidy(workspace).await {
+            tracing::warn!(%workspace, %error, "a workspace could not be tidied");
+        }
     }
 }
 
@@ -200,7 +208,9 @@ impl Supervisor {
                 self.wait_for_place().await?;
                 self.start().await?;
             }
-            Entry::Adopted { running, keep } => self.take_over(running, keep).await?,
+            Entry::Adopted { running, views, keep } => {
+                self.take_over(running, views, keep).await?;
+            }
             Entry::Lost { keep } => return Err(self.give_up(keep).await),
         }
         loop {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
 use model::{Event, Happened, Program, Runner, State};
 
 use super::course::Course;
@@ -17,7 +16,7 @@ use crate::kill_point::kill_point;
 use crate::port::backend::Prepare;
 use crate::port::{BoxMount, Launch, Running, StartError};
 use crate::runner::{LaunchContext, Process, adapter};
-use crate::workspaces::SessionFolder;
+use crate::workspaces::{MountedView, SessionFolder};
 
 /// How often a box is tried again when the machine has no room for it.
 const ROOM_TRIES: u32 = 5;
@@ -60,14 +59,20 @@ impl Supervisor {
     }
 
     /// Takes the box of an earlier server over, in the middle of whatever it was at.
-    pub(super) async fn take_over(&mut self, running: Box<dyn Running>, keep: Keep) -> Flow<()> {
+    pub(super) async fn take_over(
+        &mut self,
+        running: Box<dyn Running>,
+        views: Vec<MountedView>,
+        keep: Keep,
+    ) -> Flow<()> {
         let sandbox = running.id();
         self.running = Some(running);
         self.started = Some(keep.started);
         (self.begun, self.turn) = (keep.begun, keep.turn.clone());
         self.numbered = self.numbered.max(keep.begun);
+        self.views = views;
+        self.open_session().await?;
         let runner = self.world.runner(&self.dispatch.runner).ok_or_else(Ending::unknown_runner)?;
-        self.open_workspaces().await?;
         for (view, seen) in self.views.iter_mut().zip(&keep.seen) {
             view.set_seen(seen.as_deref());
         }
@@ -107,18 +112,16 @@ impl Supervisor {
 
     /// Checks out every mount and opens the folder of the session.
     async fn open_workspaces(&mut self) -> Flow<()> {
-        let workspaces = &self.world.parts.workspaces;
+        let views = self.world.parts.workspaces.mount_all(&self.dispatch.mounts).await;
+        self.views = views.map_err(|error| Ending::no_workspace(&error))?;
+        self.open_session().await
+    }
+
+    async fn open_session(&mut self) -> Flow<()> {
         let session = self.world.parts.ledger.session(self.dispatch.session).await;
         let home = session.ok().flatten().map_or(self.dispatch.mounts[0].workspace, |it| it.home);
-        let mounts = self
-            .dispatch
-            .mounts
-            .iter()
-            .map(|mount| workspaces.mount(mount.workspace, mount.mode, mount.base.clone()));
-        let views = try_join_all(mounts).await.map_err(|error| Ending::no_workspace(&error))?;
-        let folder = workspaces.session_folder(home, self.dispatch.session).await;
+        let folder = self.world.parts.workspaces.session_folder(home, self.dispatch.session).await;
         self.session = Some(folder.map_err(|error| Ending::no_workspace(&error))?);
-        self.views = views;
         Ok(())
     }
 
@@ -209,6 +212,9 @@ impl Supervisor {
             (idle && self.writer.state() == State::Running).then_some(Happened::TurnEnded);
         self.flush(happened).await?;
         self.rest(idle);
+        if idle && self.world.places.is_wanted(self.dispatch.subject) {
+            return Err(Ending::reaped());
+        }
         Ok(())
     }
 

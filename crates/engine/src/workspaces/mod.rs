@@ -11,7 +11,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use model::{CommitId, Mode, SessionId, Time, WorkspaceId};
+use futures_util::future::try_join_all;
+use model::{CommitId, Mode, Mount, SessionId, Time, WorkspaceId};
 use parking_lot::Mutex;
 use workspace::{Attribution, Checkouts, Repository, Seed, Signature, TreePath};
 
@@ -22,6 +23,9 @@ pub(crate) use view::{Author, Closed, MountedView, SessionFolder, TurnCommit, cl
 
 /// So many repositories are kept open.
 const OPEN_MAX: usize = 256;
+
+/// When a workspace has more checkouts, those that nobody uses are removed.
+const CHECKOUTS_MAX: usize = 16;
 
 /// A workspace did not do as asked.
 #[derive(Debug, thiserror::Error)]
@@ -170,7 +174,7 @@ impl Workspaces {
     }
 
     /// Checks a commit out for a sandbox to be laid over; it stays as long as what is returned does.
-    pub(crate) async fn mount(
+    async fn mount(
         &self,
         id: WorkspaceId,
         mode: Mode,
@@ -191,6 +195,15 @@ impl Workspaces {
         done.await.ok_or(WorkspacesError::Broken(id))?
     }
 
+    /// Checks every mount of a dispatch out.
+    pub(crate) async fn mount_all(
+        &self,
+        mounts: &[Mount],
+    ) -> Result<Vec<MountedView>, WorkspacesError> {
+        let mounts = mounts.iter();
+        try_join_all(mounts.map(|it| self.mount(it.workspace, it.mode, it.base.clone()))).await
+    }
+
     /// Where the session file of a conversation is kept.
     pub(crate) async fn session_folder(
         &self,
@@ -203,16 +216,20 @@ impl Workspaces {
         Ok(SessionFolder::new(folder.ok_or(WorkspacesError::Broken(home))??, session))
     }
 
-    /// Removes checkouts that nobody uses, except those of the heads. How many there were.
-    pub async fn collect(&self, id: WorkspaceId) -> Result<usize, WorkspacesError> {
+    /// Sees to it that a workspace does not grow by its use: merges small packs, and removes
+    /// checkouts that nobody uses once there are many; a few are kept to make the next one from.
+    pub(crate) async fn tidy(&self, id: WorkspaceId) -> Result<(), WorkspacesError> {
         let workspaces = self.clone();
-        let done = self.tasks.blocking("collect checkouts", move || {
+        let done = self.tasks.blocking("tidy a workspace", move || {
             let folder = workspaces.folder(id)?;
-            let collected = folder
-                .repository
-                .head()
-                .and_then(|head| folder.checkouts.collect(&head.into_iter().collect::<Vec<_>>()));
-            collected.map_err(|error| folder.failed(error))
+            let failed = |error| folder.failed(error);
+            let checkouts = std::fs::read_dir(workspaces.checkouts_path(id));
+            if checkouts.map_or(0, Iterator::count) > CHECKOUTS_MAX {
+                let head = folder.repository.head().map_err(failed)?;
+                folder.checkouts.collect(&head.into_iter().collect::<Vec<_>>()).map_err(failed)?;
+            }
+            folder.repository.maintain().map_err(failed)?;
+            Ok(())
         });
         done.await.ok_or(WorkspacesError::Broken(id))?
     }
@@ -220,6 +237,10 @@ impl Workspaces {
     /// Where the repository of a workspace is: what `git clone` takes.
     pub fn repository_path(&self, id: WorkspaceId) -> PathBuf {
         self.data.join("workspaces").join(format!("{id}.git"))
+    }
+
+    fn checkouts_path(&self, id: WorkspaceId) -> PathBuf {
+        self.data.join("checkouts").join(id.to_string())
     }
 
     /// Opens a workspace, or takes the one that is open. Blocks.
@@ -232,8 +253,7 @@ impl Workspaces {
             Err(workspace::Error::NotARepository { .. }) => Err(WorkspacesError::Missing(id)),
             opened => opened.map_err(failed),
         }?;
-        let checkouts = self.data.join("checkouts").join(id.to_string());
-        let checkouts = Checkouts::open(&checkouts).map_err(failed)?;
+        let checkouts = Checkouts::open(&self.checkouts_path(id)).map_err(failed)?;
         let mut open = self.open.lock();
         if open.len() >= OPEN_MAX {
             open.retain(|_, folder| Arc::strong_count(folder) > 1);
