@@ -82,9 +82,12 @@ impl Course {
 
     /// Hands the agent a turn. Only while it works on none.
     pub(crate) fn begin(&mut self, ask: TurnAsk) -> Move {
+        let started = Event::TurnStarted { turn: ask.turn.clone() };
         let step = self.adapter.turn(&ask);
         self.turn = Some(Turning::new(ask));
-        self.follow(step)
+        let mut then = self.follow(step);
+        then.events.insert(0, started);
+        then
     }
 
     /// Goes on after a restart, with the turn that has begun and is not over.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::runner::Process;
-use model::{End, FailureCode};
+use model::{End, FailureCode, Happened, State};
 
 #[derive(Debug, Default)]
 struct Scripted;
@@ -70,6 +70,7 @@ fn ask() -> TurnAsk {
 fn begun() -> Course {
     let mut course = Course::new(Box::new(Scripted), 100);
     let first = course.begin(ask());
+    assert!(matches!(first.events[..], [Event::TurnStarted { .. }]));
     assert_eq!(first.input.len(), 1);
     course
 }
@@ -139,4 +140,83 @@ fn an_agent_of_no_further_use_ends_the_dispatch_after_its_turn() {
 #[test]
 fn nothing_is_stopped_where_nothing_runs() {
     assert!(Course::new(Box::new(Scripted), 1).stop().is_none());
+}
+
+/// Whatever an agent says and people ask for, in whatever order: a turn ends at most once, nothing
+/// ends that does not run, every state follows from the one before, and the end is the end.
+#[test]
+fn no_order_of_happenings_ends_anything_twice() {
+    for seed in 0..2_000_u64 {
+        let mut random = crate::seeded::Seeded::new(seed);
+        let mut course = Course::new(Box::new(Scripted), 2_000);
+        let mut life = Life { state: State::Starting, number: 0, begun: 0, closed: 0 };
+        for _ in 0..random.below(60) {
+            let Some(then) = happens(&mut course, &mut life, &mut random) else { continue };
+            let asked = count(&then, |event| matches!(event, Event::PermissionAsked { .. }));
+            let answered = count(&then, |event| matches!(event, Event::PermissionAnswered { .. }));
+            assert_eq!(asked, answered, "seed {seed}: every question is answered");
+            life.follow(&mut course, then, seed);
+            if life.state.is_ended() {
+                break;
+            }
+        }
+        let running = usize::from(life.state == State::Running);
+        assert_eq!(life.begun, life.closed + running, "seed {seed}");
+    }
+}
+
+/// A dispatch as its supervisor leads it, without waiting for anything.
+struct Life {
+    state: State,
+    number: u32,
+    begun: usize,
+    closed: usize,
+}
+
+impl Life {
+    fn now(&mut self, happened: Happened, seed: u64) {
+        self.state = self.state.after(happened).unwrap_or_else(|wrong| panic!("{seed}: {wrong}"));
+    }
+
+    fn follow(&mut self, course: &mut Course, then: Move, seed: u64) {
+        if then.outcome.is_some() {
+            assert!(course.turn_closed().is_some(), "seed {seed}: a turn ends that does not run");
+            self.closed += 1;
+            self.now(Happened::TurnEnded, seed);
+        }
+        if let Some(end) = then.end {
+            self.closed += usize::from(course.turn_closed().is_some());
+            self.now(end.happened(), seed);
+        }
+    }
+}
+
+fn count(then: &Move, wanted: impl Fn(&Event) -> bool) -> usize {
+    then.events.iter().filter(|event| wanted(event)).count()
+}
+
+fn happens(
+    course: &mut Course,
+    life: &mut Life,
+    random: &mut crate::seeded::Seeded,
+) -> Option<Move> {
+    let rests = life.state != State::Running;
+    match random.below(8) {
+        0 | 1 if rests => {
+            life.number += 1;
+            life.begun += 1;
+            let first = life.state == State::Starting;
+            life.now(if first { Happened::Started } else { Happened::Message }, 0);
+            Some(course.begin(TurnAsk { number: life.number, ..ask() }))
+        }
+        2 => course.stop(),
+        3 => Some(course.stderr(&[b'e'; 30])),
+        4 if random.below(4) == 0 => Some(course.exited(Some(0), None)),
+        4 if random.below(4) == 0 => Some(course.exited(None, Some(9))),
+        _ => {
+            let lines: [&[u8]; 6] = [b"done", b"ask", b"text", b"quit", b"\xff\xfe", b""];
+            let line = lines[usize::try_from(random.below(6)).ok()?];
+            Some(course.line(line, random.below(9) == 0, random.below(80)))
+        }
+    }
 }

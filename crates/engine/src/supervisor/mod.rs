@@ -145,11 +145,7 @@ pub(crate) async fn supervise(world: Arc<World>, charge: Charge) {
         supervisor.bury_in_haste().await;
     }
     drop(supervisor);
-    for workspace in mounted {
-        if let Err(error) = workspaces.tidy(workspace).await {
-            tracing::warn!(%workspace, %error, "a workspace could not be tidied");
-        }
-    }
+    workspaces.tidy_all(&mounted).await;
 }
 
 async fn open(world: &World, charge: &Charge) -> Result<Writer, LedgerError> {

@@ -218,7 +218,15 @@ impl Workspaces {
 
     /// Sees to it that a workspace does not grow by its use: merges small packs, and removes
     /// checkouts that nobody uses once there are many; a few are kept to make the next one from.
-    pub(crate) async fn tidy(&self, id: WorkspaceId) -> Result<(), WorkspacesError> {
+    pub(crate) async fn tidy_all(&self, ids: &[WorkspaceId]) {
+        for &workspace in ids {
+            if let Err(error) = self.tidy(workspace).await {
+                tracing::warn!(%workspace, %error, "a workspace could not be tidied");
+            }
+        }
+    }
+
+    async fn tidy(&self, id: WorkspaceId) -> Result<(), WorkspacesError> {
         let workspaces = self.clone();
         let done = self.tasks.blocking("tidy a workspace", move || {
             let folder = workspaces.folder(id)?;

@@ -2,6 +2,8 @@
 //! ledger, the process backend, this package's worker and an agent that is a script.
 
 #[cfg(test)]
+mod chaos;
+#[cfg(test)]
 mod house;
 #[cfg(test)]
 mod life;
