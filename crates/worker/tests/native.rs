@@ -1,35 +1,37 @@
 //! The native backend keeps the promises of backends. Without a harness, because this very program is
 //! also the zygote from which the boxes are cloned.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use embedded::native::{NativeBackend, NativeConfig};
-use embedded::system::SystemClock;
+use embedded::system::{RandomIds, SystemClock};
 use engine::conformance::backend::Ground;
-use engine::port::Backend;
+use engine::line::{FromBox, Line, listener};
+use engine::port::{Backend, IdSource, Launch};
+use engine::runner::Process;
 use engine::task::Tasks;
-use tempfile::TempDir;
+use model::{InputTrust, Limits, SandboxId};
 
 #[derive(Debug)]
 struct Machine {
-    folder: TempDir,
+    folder: PathBuf,
     checkouts: PathBuf,
     prefix: String,
 }
 
 impl Machine {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder for temporary files");
-        let checkouts = folder.path().join("checkouts");
-        fs::create_dir(&checkouts).expect("a folder for temporary files");
-        Self { folder, checkouts, prefix: format!("remit-test-{}", std::process::id()) }
+    fn at(folder: PathBuf, prefix: String) -> Self {
+        let checkouts = folder.join("checkouts");
+        Self { folder, checkouts, prefix }
     }
 
     fn run(&self) -> PathBuf {
-        self.folder.path().join("run")
+        self.folder.join("run")
     }
 
     fn native(&self) -> NativeBackend {
@@ -68,6 +70,7 @@ impl Ground for Machine {
         Arc::new(self.native())
     }
 
+    #[expect(clippy::misnamed_getters, reason = "the folder of the ground is for checkouts alone")]
     fn folder(&self) -> &Path {
         &self.checkouts
     }
@@ -76,15 +79,117 @@ impl Ground for Machine {
         let folders = fs::read_dir(self.run()).into_iter().flatten().flatten();
         let folders = folders.map(|entry| entry.path().display().to_string());
         let mounts = fs::read_to_string("/proc/self/mounts").expect("the list of mounts");
-        let ours = self.folder.path().display().to_string();
+        let ours = self.folder.display().to_string();
         let mounts = mounts.lines().filter(|line| line.contains(&ours)).map(str::to_owned);
         folders.chain(mounts).chain(self.processes()).chain(self.cgroups()).collect()
     }
 }
 
+/// What the server of [`a_killed_server_leaves_its_box_to_the_next_one`] is told by.
+const SERVER: &str = "server";
+const LAST: u64 = 200_000;
+
+/// Starts a box whose agent counts, says how to take it over, reads a little and hangs.
+async fn serve(machine: &Machine) {
+    let launch = Launch {
+        sandbox: SandboxId::from_uuid(RandomIds.uuid()),
+        input_trust: InputTrust::Untrusted,
+        mounts: Vec::new(),
+        programs: Vec::new(),
+        limits: Limits::default(),
+    };
+    let started = machine.native().start(launch, Box::new(|_| Ok(()))).await;
+    let mut running = started.expect("a box starts");
+    let (socket, worker) = running.worker().expect("the worker's socket");
+    let listener = listener(socket).expect("a socket");
+    let mut line = Line::accept(&listener, worker, 0).await.expect("the worker calls");
+    let count = format!("seq 1 {LAST}; read end; exit 5");
+    let process = Process {
+        argv: ["/bin/sh", "-c", &count].map(str::to_owned).to_vec(),
+        env: BTreeMap::new(),
+        cwd: "/session".into(),
+    };
+    line.start(&process).expect("room for a start");
+    let mut number = 0;
+    while number < 1_000 {
+        if let FromBox::Line { end, .. } = line.next().await {
+            number += 1;
+            line.ack(end).expect("an offset that was reached");
+            let record = machine.folder.join("record");
+            let text = format!("{number} {end} {}", running.record());
+            fs::write(&record, text).expect("the record is written");
+        }
+    }
+    fs::write(machine.folder.join("ready"), "").expect("the sign is written");
+    std::future::pending::<()>().await;
+}
+
+/// kill -9 in the middle of the output: the next server goes on where the last one had written down.
+async fn a_killed_server_leaves_its_box_to_the_next_one(machine: &Machine) {
+    let myself = std::env::current_exe().expect("the path of this program");
+    let mut server = std::process::Command::new(myself)
+        .args([SERVER.as_ref(), machine.folder.as_os_str(), machine.prefix.as_ref()])
+        .spawn()
+        .expect("another of this program");
+    let ready = machine.folder.join("ready");
+    while !ready.exists() {
+        assert_eq!(server.try_wait().expect("our child"), None, "the server ended by itself");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    server.kill().expect("our child");
+    server.wait().expect("our child");
+
+    let text = fs::read_to_string(machine.folder.join("record")).expect("the record was written");
+    let mut fields = text.splitn(3, ' ');
+    let mut number = || fields.next().and_then(|field| field.parse::<u64>().ok());
+    let (mut last, cursor) = (number().expect("a number"), number().expect("an offset"));
+    let record = fields.next().expect("a record");
+    let adopted = machine.native().adopt(record).await;
+    let mut running = adopted.expect("the box outlives its server");
+    let (socket, worker) = running.worker().expect("the worker's socket");
+    let listener = listener(socket).expect("a socket");
+    let mut line = Line::accept(&listener, worker, cursor).await.expect("the worker calls again");
+    while last < LAST {
+        match line.next().await {
+            FromBox::Line { bytes, end, overlong } => {
+                last += 1;
+                assert_eq!((bytes, overlong), (last.to_string().into_bytes(), false));
+                line.ack(end).expect("an offset that was reached");
+            }
+            FromBox::Started { .. } => {}
+            other => unreachable!("the count was due: {other:?}"),
+        }
+    }
+    line.close_input().expect("room to close");
+    let end = line.next().await;
+    assert_eq!(end, FromBox::AgentExited { code: Some(5), signal: None });
+    running.destroy().await.expect("an adopted box can be destroyed");
+    // Its parent died with the server: whoever took it over may be a moment late to reap it.
+    let gone = async {
+        while !machine.left().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let gone = tokio::time::timeout(Duration::from_secs(20), gone).await;
+    assert!(gone.is_ok(), "left: {:?}", machine.left());
+}
+
 fn main() {
     sandbox::zygote_main_if_asked();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let machine = Machine::new();
-    runtime.block_on(engine::conformance::backend::backend(&machine));
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, role, folder, prefix] = &arguments[..]
+        && role == SERVER
+    {
+        let machine = Machine::at(folder.into(), prefix.clone());
+        return runtime.block_on(serve(&machine));
+    }
+    let folder = tempfile::tempdir().expect("a folder for temporary files");
+    let prefix = format!("remit-test-{}", std::process::id());
+    let machine = Machine::at(folder.path().to_owned(), prefix);
+    fs::create_dir(&machine.checkouts).expect("a folder for temporary files");
+    runtime.block_on(async {
+        a_killed_server_leaves_its_box_to_the_next_one(&machine).await;
+        engine::conformance::backend::backend(&machine).await;
+    });
 }

@@ -104,11 +104,14 @@ impl NativeBackend {
 #[async_trait]
 impl Backend for NativeBackend {
     fn fingerprint(&self) -> Fingerprint {
-        let walls = self.shared.launcher.report().walls().iter().map(|(wall, _)| Wall {
+        let report = self.shared.launcher.report();
+        let walls = report.walls().iter().map(|(wall, _)| Wall {
             name: wall.name().to_owned(),
-            missing: self.shared.launcher.report().missing(*wall).map(str::to_owned),
+            missing: report.missing(*wall).map(str::to_owned),
         });
-        Fingerprint { backend: "native", isolates: true, walls: walls.collect() }
+        // Without one of these nothing is started here.
+        let isolates = sandbox::Wall::UNTRUSTED.iter().all(|wall| report.stands(*wall));
+        Fingerprint { backend: "native", isolates, walls: walls.collect() }
     }
 
     async fn start(

@@ -15,7 +15,7 @@ use super::Ground;
 use crate::conformance::fixture::{DEADLINE, Ids};
 use crate::line::{FromBox, Line, listener};
 use crate::port::backend::Prepare;
-use crate::port::{Backend, BoxDelta, BoxMount, Launch, Running};
+use crate::port::{Backend, BoxDelta, BoxMount, Launch, Running, Wall};
 use crate::runner::Process;
 
 /// A ground with a backend on it.
@@ -43,6 +43,13 @@ impl<'a> Field<'a> {
 
     pub(super) fn isolates(&self) -> bool {
         self.backend.fingerprint().isolates
+    }
+
+    /// Whether the wall of this name stands, where the backend knows it.
+    pub(super) fn stands(&self, wall: &str) -> bool {
+        let fingerprint = self.backend.fingerprint();
+        let missing = |known: &Wall| known.name == wall && known.missing.is_some();
+        fingerprint.isolates && !fingerprint.walls.iter().any(missing)
     }
 
     /// A box with one workspace that may be written.

@@ -153,7 +153,7 @@ pub(super) async fn untrusted_input_runs_behind_walls_or_not_at_all(field: &Fiel
 }
 
 pub(super) async fn memory_is_limited(field: &Field<'_>) {
-    if !field.isolates() {
+    if !field.stands("memory_limit") {
         return;
     }
     let mut launch = field.launch();
@@ -170,7 +170,7 @@ pub(super) async fn memory_is_limited(field: &Field<'_>) {
 }
 
 pub(super) async fn processes_are_limited(field: &Field<'_>) {
-    if !field.isolates() {
+    if !field.stands("pids_limit") {
         return;
     }
     let mut launch = field.launch();
