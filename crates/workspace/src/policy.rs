@@ -26,10 +26,10 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// For workspaces: 32 MiB a file, 256 MiB and 20,000 changes a commit, 64 names deep, paths of 1,024 bytes.
+    /// For workspaces: 32 MiB a file, 128 MiB and 20,000 changes a commit, 64 names deep, paths of 1,024 bytes.
     pub const WORKSPACE: Self = Self {
         file_bytes_max: 32 << 20,
-        total_bytes_max: 256 << 20,
+        total_bytes_max: 128 << 20,
         changes_max: 20_000,
         entries_max: 150_000,
         depth_max: 64,

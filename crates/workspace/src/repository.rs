@@ -78,11 +78,19 @@ impl Repository {
     /// Opens the repository at `path` and removes what a crash left unfinished in it.
     ///
     /// # Errors
-    /// [`Error::NotARepository`].
+    /// [`Error::NotARepository`]; [`Error::Damaged`] if it borrows objects of another repository, which none of ours
+    /// does.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let path = std::path::absolute(path).map_err(Error::io("find a repository"))?;
         if !path.join("HEAD").is_file() || !path.join("objects/pack").is_dir() {
             return Err(Error::NotARepository { path });
+        }
+        let alternates = path.join("objects/info/alternates");
+        if alternates.symlink_metadata().is_ok() {
+            return Err(Error::Damaged {
+                what: "objects of another repository",
+                id: String::new(),
+            });
         }
         remove_unfinished(&path);
         remove_unfinished(&path.join("objects/pack"));

@@ -65,6 +65,33 @@ fn a_full_copy_shows_what_was_deleted() {
 }
 
 #[test]
+fn a_repository_that_borrows_objects_is_not_opened() {
+    let house = House::new(&[("a", "1")]);
+    write(&house.path("folder.git"), "objects/info/alternates", "/etc\n");
+    let opened = Repository::open(&house.path("folder.git"));
+    assert!(matches!(opened, Err(workspace::Error::Damaged { .. })), "{opened:?}");
+    let absent = Repository::open(&house.path("none.git"));
+    assert!(matches!(absent, Err(workspace::Error::NotARepository { .. })), "{absent:?}");
+}
+
+#[test]
+fn what_the_users_git_is_set_to_do_is_not_done() {
+    let house = House::new(&[("a", "1")]);
+    let config = house.path("folder.git/config");
+    let old = fs::read_to_string(&config).unwrap();
+    let evil = format!("touch {}", house.path("pwned").display());
+    let evil = format!("[core]\n\tfsmonitor = {evil}\n[include]\n\tpath = /etc/passwd\n[broken");
+    fs::write(&config, format!("{old}{evil}")).unwrap();
+    let upper = house.make_directory("upper");
+    write(&upper, "a", "2");
+    let repository = Repository::open(&house.path("folder.git")).unwrap();
+    let again = House::beside(house.directory.path(), repository);
+    committed(again.commit_upper(&upper));
+    assert_eq!(again.files(), pairs(&[("a", "2")]));
+    assert!(!house.path("pwned").exists());
+}
+
+#[test]
 fn a_submodule_that_somebody_pushed_stays_as_it_is() {
     let house = House::new(&[("a", "1")]);
     let bare = house.path("folder.git");
