@@ -294,6 +294,9 @@ fn inputs_that_may_be_lost_are_repeated_under_their_ids() {
         assert_eq!(first, again, "{protocol:?}");
     }
     let mut adapter = prompted();
+    let refused = say(&mut *adapter, r#"{"id":7,"method":"terminal/create","params":{}}"#).input;
+    let again = restored(&*adapter, "").resume(Some(&turn(1, "hello"))).input;
+    assert_eq!(again.last(), refused.last());
     let cancel = adapter.cancel().input;
     let again = restored(&*adapter, "").resume(Some(&turn(1, "hello"))).input;
     assert_eq!(again.last(), cancel.last());

@@ -2,19 +2,20 @@
 //!
 //! It offers the agent nothing: no files, no terminal; what the agent may do is up to its sandbox.
 
-use model::{Event, FailureCode, Runner, ToolStatus, TurnOutcome};
+use model::{Event, FailureCode, Runner, TurnOutcome};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::acp_ask as ask;
 use super::acp_message::{
-    Chunk, Incoming, Initialized, Opened, PermissionRequest, Plan, Prompted, RpcError, ToolCall,
-    Update, UpdateKind,
+    Incoming, Initialized, Opened, PermissionRequest, Prompted, RpcError, Update,
 };
 use super::asks::{Ask, Asks};
-use super::log::{Call, Log, Voice};
-use super::{Adapter, Input, LaunchContext, Process, Step, TurnAsk, bound, failed, input_id};
+use super::log::Log;
+use super::{
+    Adapter, Input, LaunchContext, Process, Step, TurnAsk, acp_update, bound, failed, input_id,
+};
 
 const INITIALIZE: u64 = 1;
 const OPEN: u64 = 2;
@@ -208,63 +209,7 @@ impl Acp {
         if self.state.phase != Phase::Prompting {
             return Ok(()); // history, or the idle chatter of an agent
         }
-        let kind = serde_json::from_str::<UpdateKind<'_>>(update)?.session_update;
-        match &*kind {
-            "agent_message_chunk" => self.chunk(step, Voice::Message, update)?,
-            "agent_thought_chunk" => self.chunk(step, Voice::Thought, update)?,
-            "tool_call" | "tool_call_update" => {
-                self.tool_call(step, &serde_json::from_str(update)?);
-            }
-            "plan" => step.events.push(serde_json::from_str::<Plan<'_>>(update)?.event()),
-            "user_message_chunk"
-            | "usage_update"
-            | "available_commands_update"
-            | "current_mode_update"
-            | "config_option_update"
-            | "session_info_update" => {}
-            other => {
-                let text = format!("an update of unknown kind `{}`", bound::id(other));
-                self.state.log.diagnose(step, &text);
-            }
-        }
-        Ok(())
-    }
-
-    fn chunk(&mut self, step: &mut Step, voice: Voice, update: &str) -> serde_json::Result<()> {
-        let chunk = serde_json::from_str::<Chunk<'_>>(update)?;
-        self.state.log.text(step, voice, &chunk.content.shown());
-        Ok(())
-    }
-
-    fn tool_call(&mut self, step: &mut Step, call: &ToolCall<'_>) {
-        let mut arguments = bound::arguments(call.raw_input);
-        let known = self.state.log.knows(&call.id);
-        let tool = call.tool();
-        if !known {
-            let locations = call.locations.as_ref().map_or(&[][..], |few| &few.0);
-            self.state.log.call(
-                step,
-                Call {
-                    id: &call.id,
-                    tool: &tool,
-                    title: call.title.as_deref().unwrap_or(&tool),
-                    kind: call.tool_kind(),
-                    arguments: arguments.take(),
-                    locations: locations.iter().map(|location| location.path.to_string()).collect(),
-                },
-            );
-        }
-        let parts = call.content.as_ref().map_or(&[][..], |few| &few.0);
-        let diffs = bound::diffs(parts.iter().filter_map(|part| part.diff()));
-        let result = call.output().map(|output| bound::result(&output));
-        let title = call.title.as_deref().filter(|_| known).map(bound::line);
-        let status = call.tool_status();
-        let over = matches!(status, Some(ToolStatus::Completed | ToolStatus::Failed));
-        let moved = known && (status.is_some() || title.is_some() || arguments.is_some());
-        if moved || over || result.is_some() || !diffs.is_empty() {
-            let call = bound::id(&call.id);
-            step.events.push(Event::ToolUpdate { call, status, title, arguments, result, diffs });
-        }
+        acp_update::tell(&mut self.state.log, step, update)
     }
 
     fn requested(&mut self, step: &mut Step, id: &RawValue, method: &str, params: &str) {
@@ -295,7 +240,7 @@ impl Acp {
             return self.respond(step, id, "result", &outcome);
         }
         if !self.state.log.has(&request.tool_call.id) {
-            self.tool_call(step, &request.tool_call);
+            acp_update::tool_call(&mut self.state.log, step, &request.tool_call);
         }
         let ask = format!("{}-{}", self.state.log.number(), self.state.requests);
         step.events.push(Event::PermissionAsked {
@@ -314,9 +259,11 @@ impl Acp {
         self.input_id(super::ANSWERS.saturating_add(self.state.requests))
     }
 
-    fn respond(&self, step: &mut Step, id: &RawValue, field: &str, value: &Value) {
+    fn respond(&mut self, step: &mut Step, id: &RawValue, field: &str, value: &Value) {
         let message = json!({"jsonrpc": "2.0", "id": id, field: value});
-        step.input.push(Input::line(self.answer_id(), &message));
+        let input = Input::line(self.answer_id(), &message);
+        self.state.asks.note(&input);
+        step.input.push(input);
     }
 
     fn read(&mut self, step: &mut Step, line: &str) -> serde_json::Result<()> {
@@ -380,6 +327,7 @@ impl Adapter for Acp {
             (Phase::Prompting, Some(ask)) => self.prompt(&mut step, &ask.prompt),
             _ => {}
         }
+        step.input.extend(self.state.asks.noted());
         step.input.extend(self.state.asks.answered().map(ask::answer));
         if self.state.phase == Phase::Prompting && self.state.cancelled {
             self.send_cancel(&mut step);

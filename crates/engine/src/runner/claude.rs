@@ -252,7 +252,9 @@ impl Claude {
             self.state.log.diagnose(step, &text);
             let response = json!({"subtype": "error", "request_id": id, "error": "not offered"});
             let message = json!({"type": "control_response", "response": response});
-            step.input.push(Input::line(input, &message));
+            let input = Input::line(input, &message);
+            self.state.asks.note(&input);
+            step.input.push(input);
             return Ok(());
         }
         let request_id = json!(id).to_string();
@@ -262,7 +264,9 @@ impl Claude {
         let waits = self.state.log.is_running() && !self.state.cancelled;
         if !waits || self.state.asks.is_full() {
             ask.answer = Some(Answer::Cancelled);
-            step.input.push(answer(&ask));
+            let input = answer(&ask);
+            self.state.asks.note(&input);
+            step.input.push(input);
             return Ok(());
         }
         let ask_id = format!("{}-{}", self.state.log.number(), self.state.requests);
@@ -315,6 +319,7 @@ impl Adapter for Claude {
             Some(_) => self.state.log.say_outcome(&mut step),
             None => {}
         }
+        step.input.extend(self.state.asks.noted());
         step.input.extend(self.state.asks.answered().map(answer));
         if self.state.log.is_running() && self.state.cancelled {
             self.interrupt(&mut step);

@@ -7,6 +7,7 @@
 mod acp;
 mod acp_ask;
 mod acp_message;
+mod acp_update;
 mod asks;
 mod bound;
 mod claude;
