@@ -205,3 +205,71 @@ impl Directory for SqliteLedger {
         self.readers.read(move |c| directory::workspaces(c, owner)).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::ffi;
+
+    /// What a write comes to during which the database says this.
+    async fn failing(ledger: &SqliteLedger, code: i32) -> LedgerError {
+        let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+        let outcome = ledger.change::<()>(move |_| Err(Failure::Database(error))).await;
+        outcome.expect_err("it fails")
+    }
+
+    fn person() -> Person {
+        let id = UserId::from_uuid(uuid::Uuid::from_u128(1));
+        let created = model::Time::from_ms(1);
+        Person { id, email: "a@b".into(), name: "A".into(), concurrent_max: 1, created }
+    }
+
+    #[tokio::test]
+    async fn after_a_failed_sync_nothing_is_acknowledged_and_reads_go_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let ledger = SqliteLedger::open(folder.path()).expect("opens");
+        ledger.add_person(person()).await.expect("new");
+        let failed = failing(&ledger, ffi::SQLITE_IOERR_FSYNC).await;
+        assert!(matches!(failed, LedgerError::Unavailable(_)), "{failed:?}");
+        ledger.broken().await;
+        for _ in 0..3 {
+            let refused = ledger.add_person(person()).await;
+            assert!(matches!(refused, Err(LedgerError::Unavailable(_))), "{refused:?}");
+        }
+        assert_eq!(ledger.people().await.expect("reads go on"), [person()]);
+        drop(ledger);
+        let again = SqliteLedger::open(folder.path()).expect("opens");
+        again.add_person(person()).await.expect("a new process finds out what is there");
+    }
+
+    #[tokio::test]
+    async fn a_write_without_room_fails_alone_and_the_next_may_succeed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let ledger = SqliteLedger::open(folder.path()).expect("opens");
+        let good = ledger.add_person(person());
+        let (failed, good) = tokio::join!(failing(&ledger, ffi::SQLITE_FULL), good);
+        assert!(matches!(failed, LedgerError::Full(_)), "{failed:?}");
+        assert_eq!(good.expect("another's trouble"), person());
+        assert_eq!(ledger.people().await.expect("readable"), [person()]);
+    }
+
+    #[tokio::test]
+    async fn a_second_ledger_in_one_directory_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let _first = SqliteLedger::open(folder.path()).expect("opens");
+        let refused = SqliteLedger::open(folder.path()).expect_err("taken");
+        assert!(matches!(refused, OpenError::Lock(crate::lock::LockError::InUse { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_call_whose_writer_has_stopped_is_answered() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let ledger = SqliteLedger::open(folder.path()).expect("opens");
+        let outcome = ledger.change::<()>(|_| unreachable!("on purpose")).await;
+        assert!(matches!(outcome, Err(LedgerError::Unavailable(_))), "{outcome:?}");
+        ledger.broken().await;
+        let refused = ledger.add_person(person()).await;
+        assert!(matches!(refused, Err(LedgerError::Unavailable(_))), "{refused:?}");
+        assert_eq!(ledger.people().await.expect("reads go on"), []);
+    }
+}

@@ -34,6 +34,8 @@ const GATHER_MAX: Duration = Duration::from_millis(2);
 trait Request: Send {
     /// Does it, inside the transaction. Whether it is to be kept.
     fn apply(&mut self, connection: &Connection) -> Result<Change, ()>;
+    /// What the database said against it.
+    fn database_error(&self) -> Option<&rusqlite::Error>;
     /// Tells the asker; with an error when the transaction was not committed.
     fn answer(self: Box<Self>, failed: Option<LedgerError>);
     /// How long it must survive.
@@ -66,6 +68,13 @@ where
                 self.outcome = Some(Err(failure));
                 Err(())
             }
+        }
+    }
+
+    fn database_error(&self) -> Option<&rusqlite::Error> {
+        match &self.outcome {
+            Some(Err(Failure::Database(error))) => Some(error),
+            _ => None,
         }
     }
 
@@ -296,9 +305,13 @@ impl Writing {
         let mut changes = Vec::with_capacity(requests.len());
         for placed in requests {
             run("SAVEPOINT one")?;
-            match placed.request.apply(&self.connection) {
-                Ok(change) => changes.push(change),
-                Err(()) => run("ROLLBACK TO one")?,
+            if let Ok(change) = placed.request.apply(&self.connection) {
+                changes.push(change);
+            } else {
+                if let Some(error) = placed.request.database_error() {
+                    self.survives(error)?;
+                }
+                run("ROLLBACK TO one")?;
             }
             run("RELEASE one")?;
             kill_point("ledger_in_batch");
@@ -307,6 +320,17 @@ impl Writing {
         run("COMMIT")?;
         kill_point("ledger_after_commit");
         Ok(changes)
+    }
+
+    /// Whether the transaction can go on without the request that failed like this.
+    fn survives(&self, error: &rusqlite::Error) -> rusqlite::Result<()> {
+        match error.sqlite_error() {
+            // The database undoes the whole transaction by itself where there is no room for it.
+            Some(code) if is_fatal(error) || self.connection.is_autocommit() => {
+                Err(rusqlite::Error::SqliteFailure(*code, Some(error.to_string())))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Has commits synced, or not.
