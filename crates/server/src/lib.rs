@@ -1,1 +1,33 @@
-//! What people reach: API and SSE. Decides nothing.
+//! What people reach: the HTTP API and its streams.
+//!
+//! Decides nothing: every permission is one call of [`trust::authorize`], every verb one call of the
+//! engine. Every route stands in [`ROUTES`]; errors become words in [`problem`] alone.
+
+pub mod problem;
+pub mod routes;
+
+mod access;
+mod admin;
+mod api;
+mod asks;
+mod body;
+mod catalog;
+mod chat;
+mod dispatches;
+mod events;
+mod follow;
+mod frames;
+mod hosts;
+mod invocations;
+mod security;
+mod serve;
+mod sessions;
+mod sse;
+mod views;
+
+pub use access::key_hash;
+pub use admin::{CONCURRENT, HOME, KEY_PREFIX, new_key};
+pub use api::{Defaults, Parts};
+pub use hosts::Hosts;
+pub use routes::{Asks, Method, ROUTES, Route, router};
+pub use serve::{CONNECTIONS_MAX, serve};

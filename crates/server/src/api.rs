@@ -1,0 +1,88 @@
+//! What the handlers reach: the engine's verbs and ports, and what is shown of the wiring.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use engine::dispatcher::Dispatcher;
+use engine::port::{Clock, Directory, IdSource, Ledger};
+use engine::task::{TaskKind, Tasks};
+use engine::workspaces::Workspaces;
+use model::{Runner, RunnerName};
+use tokio::sync::oneshot;
+
+use crate::hosts::Hosts;
+use crate::problem::{INTERNAL, Problem};
+
+/// What the server is built from.
+#[derive(Clone)]
+pub struct Parts {
+    /// Starts and steers dispatches.
+    pub dispatcher: Dispatcher,
+    /// Reads what they said and did.
+    pub ledger: Arc<dyn Ledger>,
+    /// People, keys, workspaces.
+    pub directory: Arc<dyn Directory>,
+    /// Makes the folder of a new person's home workspace.
+    pub workspaces: Workspaces,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Makes ids and keys.
+    pub ids: Arc<dyn IdSource>,
+    /// Runs connections.
+    pub tasks: Tasks,
+    /// The hosts that are served.
+    pub hosts: Hosts,
+    /// What is shown and chosen where the caller does not choose.
+    pub defaults: Defaults,
+}
+
+/// What is shown and chosen where the caller does not choose.
+#[derive(Debug, Clone)]
+pub struct Defaults {
+    /// Every runner that may be asked for.
+    pub runners: Vec<Runner>,
+    /// The runner of a chat.
+    pub runner: RunnerName,
+    /// The name of the model behind the gate.
+    pub model: String,
+    /// The version of the program.
+    pub version: &'static str,
+}
+
+/// [`Parts`], shared by all requests.
+#[derive(Clone)]
+pub(crate) struct Api(Arc<Parts>);
+
+impl Api {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// Runs `work` to its end even when the caller leaves: what was begun is never half done.
+    pub(crate) async fn finish<T, F>(&self, work: F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let (send, receive) = oneshot::channel();
+        self.tasks.spawn(TaskKind::Connection, "request", async move {
+            if send.send(work.await).is_err() {
+                tracing::debug!("the caller left before the answer");
+            }
+        });
+        receive.await.map_err(|_| Problem::plain(INTERNAL))
+    }
+}
+
+impl std::ops::Deref for Api {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").field("defaults", &self.defaults).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,156 @@
+//! `/agent/dispatches`: one list of all runs, and the verbs that steer one.
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::Uri;
+use axum::{Extension, Json};
+use engine::dispatcher::{DispatchError, Resume};
+use engine::port::{DispatchQuery, Record};
+use model::{DispatchId, SessionId, TurnId, UserId};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use trust::Action;
+
+use crate::access::Caller;
+use crate::api::Api;
+use crate::asks::GO_ON;
+use crate::body;
+use crate::problem::{INVALID, NOT_FOUND, Problem, UNKNOWN_DISPATCH};
+use crate::views;
+
+const PAGE: u32 = 50;
+const PAGE_MAX: u32 = 500;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Filter {
+    session: Option<SessionId>,
+    /// Only those that are not over.
+    live: Option<bool>,
+    /// For administrators: those of this person, or of everybody by `all`.
+    subject: Option<String>,
+    cursor: Option<DispatchId>,
+    limit: Option<u32>,
+}
+
+pub(crate) async fn list(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+) -> Result<Json<Value>, Problem> {
+    let filter: Filter = body::query(&uri)?;
+    let limit = filter.limit.unwrap_or(PAGE);
+    if !(1..=PAGE_MAX).contains(&limit) {
+        return Err(Problem::new(INVALID, format!("limit is 1 to {PAGE_MAX}")));
+    }
+    let query = DispatchQuery {
+        subject: whose(&caller, filter.subject.as_deref())?,
+        session: filter.session,
+        live_only: filter.live.unwrap_or(false),
+        before: filter.cursor,
+        limit,
+    };
+    let page = api.ledger.records(query).await?;
+    let next = page.items.last().filter(|_| page.more).map(|record| record.dispatch.id);
+    let dispatches: Vec<_> = page.items.iter().map(views::dispatch).collect();
+    Ok(Json(json!({"dispatches": dispatches, "next": next})))
+}
+
+/// Whose dispatches are listed: one's own where nothing is said.
+fn whose(caller: &Caller, subject: Option<&str>) -> Result<Option<UserId>, Problem> {
+    match subject {
+        None => Ok(Some(caller.subject)),
+        Some("all") => {
+            caller.may(&Action::ReadOperations)?;
+            Ok(None)
+        }
+        Some(text) => {
+            let owner: UserId = text
+                .parse()
+                .map_err(|problem| Problem::new(INVALID, format!("subject: {problem}")))?;
+            caller.may(&Action::ReadDispatch { owner })?;
+            Ok(Some(owner))
+        }
+    }
+}
+
+pub(crate) async fn show(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    Ok(Json(views::dispatch(&readable(&api, &caller, &id).await?)))
+}
+
+/// Ends a dispatch. What is over stays as it is.
+pub(crate) async fn cancel(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let dispatch = steerable(&api, &caller, &id).await?.dispatch.id;
+    match api.dispatcher.cancel(&caller.principal, dispatch).await {
+        Ok(()) | Err(DispatchError::Over(_)) => shown(&api, dispatch).await,
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Again {
+    /// What is said next; that it should go on, where absent.
+    prompt: Option<String>,
+    turn_id: Option<TurnId>,
+}
+
+/// Continues the conversation of a dispatch that is over, in a fresh sandbox.
+pub(crate) async fn resume(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    body: Body,
+) -> Result<Json<Value>, Problem> {
+    let again: Again = body::optional_json(body).await?;
+    let dispatch = steerable(&api, &caller, &id).await?.dispatch.id;
+    let prompt = again.prompt.unwrap_or_else(|| GO_ON.to_owned());
+    let resume =
+        Resume { principal: caller.principal.clone(), dispatch, turn: again.turn_id, prompt };
+    let turn = api.dispatcher.resume(resume).await?;
+    shown(&api, turn.dispatch).await
+}
+
+async fn shown(api: &Api, dispatch: DispatchId) -> Result<Json<Value>, Problem> {
+    let record = api.ledger.record(dispatch).await?;
+    record.as_ref().map(|record| Json(views::dispatch(record))).ok_or_else(|| unknown(""))
+}
+
+/// A dispatch that the caller may read. Another's is as if it were not there.
+pub(crate) async fn readable(api: &Api, caller: &Caller, id: &str) -> Result<Record, Problem> {
+    let record = find(api, id).await?;
+    let asked = caller.may(&Action::ReadDispatch { owner: record.dispatch.subject });
+    asked.map_err(|problem| hidden(problem, id))?;
+    Ok(record)
+}
+
+async fn steerable(api: &Api, caller: &Caller, id: &str) -> Result<Record, Problem> {
+    let record = find(api, id).await?;
+    let asked = caller.may(&Action::SteerDispatch { owner: record.dispatch.subject });
+    asked.map_err(|problem| hidden(problem, id))?;
+    Ok(record)
+}
+
+async fn find(api: &Api, text: &str) -> Result<Record, Problem> {
+    let id: DispatchId = text.parse().map_err(|_| unknown(text))?;
+    api.ledger.record(id).await?.ok_or_else(|| unknown(text))
+}
+
+fn hidden(problem: Problem, text: &str) -> Problem {
+    if problem.kind == NOT_FOUND { unknown(text) } else { problem }
+}
+
+fn unknown(text: &str) -> Problem {
+    Problem::new(
+        UNKNOWN_DISPATCH,
+        format!("there is no dispatch `{text}`; GET /agent/dispatches lists yours"),
+    )
+}

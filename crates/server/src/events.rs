@@ -1,0 +1,104 @@
+//! `GET /agent/dispatches/{id}/events`: all that a dispatch said or did, replayed and then live.
+
+use axum::Extension;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Uri, header};
+use axum::response::Response;
+use model::{Entry, EventId};
+use serde::Deserialize;
+use tracing::warn;
+
+use crate::access::Caller;
+use crate::api::Api;
+use crate::body;
+use crate::dispatches::readable;
+use crate::follow::{Follow, Next, Waits};
+use crate::problem::Problem;
+use crate::sse::{self, Feed};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct From {
+    after: Option<EventId>,
+    /// `false`: stop at the end of what is there. `true` where absent.
+    follow: Option<bool>,
+}
+
+/// As server-sent events, or one JSON object a line where `Accept` asks for it.
+pub(crate) async fn events(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let from: From = body::query(&uri)?;
+    let record = readable(&api, &caller, &id).await?;
+    let after = sse::last_event_id(&headers)?.or(from.after).unwrap_or(EventId::START);
+    let waits = if from.follow.unwrap_or(true) { Waits::ForMore } else { Waits::Never };
+    let (ledger, stopping) = (api.ledger.clone(), api.tasks.stopping());
+    let follow = Follow::new(ledger, stopping, record.dispatch.id, after, waits);
+    let form = Form::asked(&headers);
+    Ok(sse::response(EventFeed { follow, form }, form.content_type()))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Sse,
+    JsonLines,
+}
+
+impl Form {
+    fn asked(headers: &HeaderMap) -> Self {
+        let accept = headers.get(header::ACCEPT).and_then(|it| it.to_str().ok()).unwrap_or("");
+        let lines = ["application/jsonl", "application/x-ndjson", "application/json-lines"];
+        if lines.iter().any(|form| accept.contains(form)) { Self::JsonLines } else { Self::Sse }
+    }
+
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Sse => "text/event-stream",
+            Self::JsonLines => "application/jsonl",
+        }
+    }
+
+    fn encoded(self, entry: &Entry) -> String {
+        let mut piece = String::new();
+        match self {
+            Self::Sse => sse::frame(&mut piece, entry.id, kind(entry).as_str(), entry),
+            Self::JsonLines => {
+                piece = serde_json::to_string(entry).unwrap_or_default();
+                piece.push('\n');
+            }
+        }
+        piece
+    }
+}
+
+/// The `type` that the event has on the wire.
+fn kind(entry: &Entry) -> String {
+    let event = serde_json::to_value(&entry.event).unwrap_or_default();
+    event["type"].as_str().unwrap_or("message").to_owned()
+}
+
+struct EventFeed {
+    follow: Follow,
+    form: Form,
+}
+
+impl Feed for EventFeed {
+    async fn piece(&mut self) -> Option<String> {
+        loop {
+            match self.follow.next(sse::KEEP_ALIVE).await {
+                Ok(Next::Entry(entry)) => return Some(self.form.encoded(&entry)),
+                Ok(Next::Nothing) if self.form == Form::Sse => return Some(sse::ALIVE.to_owned()),
+                Ok(Next::Nothing) => {}
+                Ok(Next::Over) => return None,
+                Err(problem) => {
+                    warn!(%problem, "a reader lost its stream; it may come back");
+                    return None;
+                }
+            }
+        }
+    }
+}

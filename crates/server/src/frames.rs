@@ -1,0 +1,263 @@
+//! What a chat shows of a turn: event → frames. Pure: the same events always give the same bytes.
+
+use model::{Event, EventId, SessionId, ToolStatus, TurnId, TurnOutcome};
+use serde_json::{Value, json};
+
+/// The turn that a chat shows, and its conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub(crate) turn: TurnId,
+    pub(crate) session: SessionId,
+}
+
+/// What one event is in a chat.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Frames {
+    pub(crate) frames: Vec<Value>,
+    /// Whether these are the last of the turn.
+    pub(crate) last: bool,
+}
+
+/// The longest summary of a tool's result, in characters.
+const SUMMARY_CHARS_MAX: usize = 500;
+
+/// The frames of one event of the turn.
+pub(crate) fn frames(event: &Event, shown: &Shown) -> Frames {
+    let frames = match event {
+        Event::TurnAccepted { turn, .. } if *turn == shown.turn => {
+            vec![json!({"type": "turn-accepted"})]
+        }
+        Event::Message { text, .. } => vec![json!({"type": "message-delta", "text": text})],
+        Event::ToolCall { call, tool, arguments, .. } => {
+            vec![json!({"type": "tool-call", "tool": tool, "args": arguments, "callId": call})]
+        }
+        Event::ToolUpdate { call, status: Some(status), title, result, .. } => {
+            tool_result(call, *status, result.as_ref().or(title.as_ref()))
+        }
+        Event::Commit { commit, .. } => vec![json!({"type": "commit", "sha": commit})],
+        Event::Refused { refusals, .. } => {
+            let violations: Vec<_> =
+                refusals.iter().map(|it| json!({"path": it.path, "reason": it.reason})).collect();
+            vec![json!({"type": "rejected", "violations": violations})]
+        }
+        Event::Held { reason, paths, .. } => {
+            let violations: Vec<_> =
+                paths.iter().map(|path| json!({"path": path, "reason": reason})).collect();
+            vec![json!({"type": "rejected", "violations": violations})]
+        }
+        Event::TurnEnded { turn, outcome, reply } if *turn == shown.turn => {
+            return Frames { frames: ended(outcome, reply, shown), last: true };
+        }
+        Event::Ended { failure, .. } => {
+            let message = failure.as_ref().map_or_else(
+                || "the dispatch ended before the turn did".to_owned(),
+                |failure| failure.message.clone(),
+            );
+            let frames = closing(Some(&message), "", false, shown);
+            return Frames { frames, last: true };
+        }
+        _ => vec![],
+    };
+    Frames { frames, last: false }
+}
+
+fn tool_result(call: &str, status: ToolStatus, text: Option<&String>) -> Vec<Value> {
+    let ok = match status {
+        ToolStatus::Pending | ToolStatus::InProgress => return vec![],
+        ToolStatus::Completed => true,
+        ToolStatus::Failed => false,
+    };
+    let summary: String =
+        text.map(String::as_str).unwrap_or_default().chars().take(SUMMARY_CHARS_MAX).collect();
+    vec![json!({"type": "tool-result", "callId": call, "ok": ok, "summary": summary})]
+}
+
+fn ended(outcome: &TurnOutcome, reply: &str, shown: &Shown) -> Vec<Value> {
+    match outcome {
+        TurnOutcome::Completed => closing(None, reply, true, shown),
+        TurnOutcome::Stopped => closing(None, reply, false, shown),
+        TurnOutcome::Failed { failure } => closing(Some(&failure.message), reply, false, shown),
+    }
+}
+
+fn closing(error: Option<&str>, reply: &str, ok: bool, shown: &Shown) -> Vec<Value> {
+    let error = error.map(|message| json!({"type": "error", "message": message}));
+    let done = json!({"type": "done", "reply": reply, "sessionId": shown.session, "ok": ok});
+    error.into_iter().chain([done, json!({"type": "turn-complete"})]).collect()
+}
+
+/// Where a frame stands: the event, and which of the event's frames.
+///
+/// The last frame of an event has the event's own id; those before it have `<id>.<k>`, so that a
+/// client which was cut off between two frames of one event misses neither and gets none twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FrameId {
+    pub(crate) event: EventId,
+    /// 1 for the first frame of several; `u32::MAX` for the last.
+    k: u32,
+}
+
+impl FrameId {
+    /// The id of frame number `at` (from 0) of `count`.
+    pub(crate) fn of(event: EventId, at: usize, count: usize) -> Self {
+        let k = if at + 1 == count { u32::MAX } else { u32::try_from(at + 1).unwrap_or(u32::MAX) };
+        Self { event, k }
+    }
+}
+
+impl std::fmt::Display for FrameId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.k {
+            u32::MAX => self.event.fmt(f),
+            k => write!(f, "{}.{k}", self.event),
+        }
+    }
+}
+
+impl std::str::FromStr for FrameId {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (event, k) = match text.split_once('.') {
+            Some((event, k)) => (event, k.parse().map_err(drop)?),
+            None => (text, u32::MAX),
+        };
+        Ok(Self { event: event.parse().map_err(drop)?, k })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::event::Refusal;
+    use model::{CommitId, End, FailureCode, WorkspaceId};
+    use uuid::Uuid;
+
+    fn shown() -> Shown {
+        let session = SessionId::from_uuid(Uuid::from_u128(1));
+        Shown { turn: "t1".parse().expect("a name"), session }
+    }
+
+    fn check(event: &Event, expected: &[Value], last: bool) {
+        assert_eq!(
+            frames(event, &shown()),
+            Frames { frames: expected.to_vec(), last },
+            "{event:?}"
+        );
+    }
+
+    fn turn(name: &str) -> TurnId {
+        name.parse().expect("a name")
+    }
+
+    #[test]
+    fn words_tools_and_commits_have_their_documented_frames() {
+        let accepted =
+            |name| Event::TurnAccepted { turn: turn(name), number: 1, prompt: "hi".to_owned() };
+        check(&accepted("t1"), &[json!({"type": "turn-accepted"})], false);
+        check(&accepted("t2"), &[], false);
+        check(
+            &Event::Message { item: "m".to_owned(), text: "hé".to_owned() },
+            &[json!({"type": "message-delta", "text": "hé"})],
+            false,
+        );
+        check(
+            &Event::ToolCall {
+                call: "c1".to_owned(),
+                tool: "write".to_owned(),
+                title: "Write".to_owned(),
+                kind: model::ToolKind::Edit,
+                arguments: json!({"path": "a"}),
+                locations: vec![],
+            },
+            &[json!({"type": "tool-call", "tool": "write", "args": {"path": "a"}, "callId": "c1"})],
+            false,
+        );
+        let commit: CommitId = "a".repeat(40).parse().expect("hex");
+        let workspace = WorkspaceId::from_uuid(Uuid::from_u128(2));
+        let event = Event::Commit { workspace, commit, changed: 1, paths: vec![] };
+        check(&event, &[json!({"type": "commit", "sha": "a".repeat(40)})], false);
+        let refusals = vec![Refusal { path: ".git".to_owned(), reason: "a name".to_owned() }];
+        check(
+            &Event::Refused { workspace, count: 1, refusals },
+            &[json!({"type": "rejected", "violations": [{"path": ".git", "reason": "a name"}]})],
+            false,
+        );
+    }
+
+    fn update(status: Option<ToolStatus>, result: Option<&str>) -> Event {
+        Event::ToolUpdate {
+            call: "c1".to_owned(),
+            status,
+            title: None,
+            arguments: None,
+            result: result.map(str::to_owned),
+            diffs: vec![],
+        }
+    }
+
+    #[test]
+    fn a_tool_has_one_result_when_it_is_over() {
+        check(&update(Some(ToolStatus::InProgress), Some("half")), &[], false);
+        check(&update(None, Some("half")), &[], false);
+        let result = |ok, summary: &str| json!({"type": "tool-result", "callId": "c1", "ok": ok, "summary": summary});
+        check(&update(Some(ToolStatus::Completed), Some("fine")), &[result(true, "fine")], false);
+        check(&update(Some(ToolStatus::Failed), None), &[result(false, "")], false);
+        let long = "ü".repeat(9_000);
+        let cut = "ü".repeat(SUMMARY_CHARS_MAX);
+        check(&update(Some(ToolStatus::Completed), Some(&long)), &[result(true, &cut)], false);
+    }
+
+    #[test]
+    fn every_way_a_turn_ends_has_a_terminal_frame() {
+        let session = shown().session;
+        let done = |reply: &str, ok| json!({"type": "done", "reply": reply, "sessionId": session, "ok": ok});
+        let complete = json!({"type": "turn-complete"});
+        let ended =
+            |outcome| Event::TurnEnded { turn: turn("t1"), outcome, reply: "bye".to_owned() };
+        check(&ended(TurnOutcome::Completed), &[done("bye", true), complete.clone()], true);
+        check(&ended(TurnOutcome::Stopped), &[done("bye", false), complete.clone()], true);
+        let failure = model::event::Failure {
+            code: FailureCode::AgentDied,
+            message: "the agent died".to_owned(),
+        };
+        let error = json!({"type": "error", "message": "the agent died"});
+        check(
+            &ended(TurnOutcome::Failed { failure: failure.clone() }),
+            &[error.clone(), done("bye", false), complete.clone()],
+            true,
+        );
+        check(
+            &Event::Ended { end: End::Failed, failure: Some(failure) },
+            &[error, done("", false), complete.clone()],
+            true,
+        );
+        let early = json!({"type": "error", "message": "the dispatch ended before the turn did"});
+        check(
+            &Event::Ended { end: End::Stopped, failure: None },
+            &[early, done("", false), complete],
+            true,
+        );
+        let other = Event::TurnEnded {
+            turn: turn("t0"),
+            outcome: TurnOutcome::Completed,
+            reply: String::new(),
+        };
+        check(&other, &[], false);
+    }
+
+    #[test]
+    fn frame_ids_read_back_and_stand_in_order() {
+        let event = EventId { epoch: 1, n: 7 };
+        let ids: Vec<_> = (0..3).map(|at| FrameId::of(event, at, 3)).collect();
+        let texts: Vec<_> = ids.iter().map(FrameId::to_string).collect();
+        assert_eq!(texts, ["1-7.1", "1-7.2", "1-7"]);
+        assert!(ids.is_sorted());
+        for (id, text) in ids.iter().zip(&texts) {
+            assert_eq!(text.parse(), Ok(*id));
+        }
+        assert_eq!(FrameId::of(event, 0, 1).to_string(), "1-7");
+        for bad in ["", "1", "1-7.", "1-7.x", "x-1", "1-7.1.1", "1-7.-1"] {
+            assert_eq!(bad.parse::<FrameId>(), Err(()), "{bad}");
+        }
+    }
+}

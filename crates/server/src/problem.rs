@@ -1,0 +1,251 @@
+//! Errors in words for outsiders. Every kind has a stable code with a page in `docs/errors`.
+//!
+//! What went wrong inside never leaves in words: it is logged where it is met, and the caller gets
+//! the kind of the problem and what to do next.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use engine::port::LedgerError;
+use serde_json::json;
+use tracing::error;
+use trust::Reason;
+
+/// One kind of problem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kind {
+    /// The status of the response.
+    pub status: StatusCode,
+    /// Its name: stable, with a page `docs/errors/<code>.md`.
+    pub code: &'static str,
+    /// What it is, in a few words that never change.
+    pub title: &'static str,
+}
+
+macro_rules! kinds {
+    ($($name:ident = $status:ident { code: $code:literal, title: $title:literal })*) => {
+        $(
+            #[doc = concat!("`", $code, "`: ", $title, ".")]
+            pub const $name: Kind =
+                Kind { status: StatusCode::$status, code: $code, title: $title };
+        )*
+        /// Every kind of problem there is.
+        pub const KINDS: &[Kind] = &[$($name),*];
+    };
+}
+
+kinds! {
+    MISSING_KEY = UNAUTHORIZED { code: "missing-api-key", title: "Missing API key" }
+    INVALID_KEY = UNAUTHORIZED { code: "invalid-api-key", title: "Invalid API key" }
+    UNDER_SCOPED = FORBIDDEN { code: "under-scoped", title: "The key may not do this" }
+    UNTRUSTED_WRITE = FORBIDDEN { code: "untrusted-write", title: "Untrusted input may only propose" }
+    FOREIGN_HOST = MISDIRECTED_REQUEST { code: "foreign-host", title: "This host is not served here" }
+    FOREIGN_ORIGIN = FORBIDDEN { code: "foreign-origin", title: "Another site's page may not ask this" }
+    NOT_FOUND = NOT_FOUND { code: "not-found", title: "There is no such thing" }
+    UNKNOWN_SESSION = NOT_FOUND { code: "unknown-session", title: "There is no such conversation" }
+    UNKNOWN_DISPATCH = NOT_FOUND { code: "unknown-dispatch", title: "There is no such dispatch" }
+    UNKNOWN_WORKSPACE = NOT_FOUND { code: "unknown-workspace", title: "There is no such workspace" }
+    METHOD = METHOD_NOT_ALLOWED { code: "method-not-allowed", title: "The route does not take this method" }
+    CONFLICT = CONFLICT { code: "conflict", title: "It does not fit the present state" }
+    REUSED_KEY = CONFLICT { code: "reused-key", title: "The key was used for another request" }
+    TOO_LARGE = PAYLOAD_TOO_LARGE { code: "too-large", title: "The request is too large" }
+    NOT_CONFORMANT = BAD_REQUEST { code: "not-conformant", title: "The body does not conform to its contract" }
+    MALFORMED = BAD_REQUEST { code: "malformed-request", title: "The request cannot be read" }
+    INVALID = UNPROCESSABLE_ENTITY { code: "invalid-request", title: "The request is not valid" }
+    UNKNOWN_RUNNER = UNPROCESSABLE_ENTITY { code: "unknown-runner", title: "There is no such runner" }
+    TIMED_OUT = REQUEST_TIMEOUT { code: "timed-out", title: "The request came too slowly" }
+    TOO_MANY = TOO_MANY_REQUESTS { code: "too-many-requests", title: "Too many wait already" }
+    UNAVAILABLE = SERVICE_UNAVAILABLE { code: "unavailable", title: "Not possible at the moment" }
+    STORAGE_FULL = INSUFFICIENT_STORAGE { code: "storage-full", title: "The disk takes no more" }
+    INTERNAL = INTERNAL_SERVER_ERROR { code: "internal", title: "Our own fault" }
+}
+
+/// A problem as one caller is told it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What kind it is.
+    pub kind: Kind,
+    /// What happened and what to do next, for people.
+    pub detail: String,
+    /// When to try again.
+    pub retry_after: Option<Duration>,
+}
+
+/// The most characters of a caller's own words that are said back to it.
+const ECHO_CHARS_MAX: usize = 300;
+
+impl Problem {
+    /// A problem of this kind.
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        let detail: String = detail.into();
+        Self { kind, detail: detail.chars().take(ECHO_CHARS_MAX).collect(), retry_after: None }
+    }
+
+    /// A problem of this kind, in its own words.
+    pub fn plain(kind: Kind) -> Self {
+        Self::new(kind, kind.title)
+    }
+
+    /// The same, to be tried again after a while.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// The problem behind a status that came without one.
+    fn of_status(status: StatusCode) -> Self {
+        let kind = KINDS.iter().find(|kind| kind.status == status);
+        let fallback = if status.is_server_error() { INTERNAL } else { MALFORMED };
+        Self::plain(kind.copied().unwrap_or(fallback))
+    }
+
+    fn body(&self, form: Form) -> (HeaderValue, String) {
+        match form {
+            Form::Detail => (
+                HeaderValue::from_static("application/json"),
+                json!({ "detail": self.detail }).to_string(),
+            ),
+            Form::Problem => (
+                HeaderValue::from_static("application/problem+json"),
+                json!({
+                    "type": format!("urn:remit:error:{}", self.kind.code),
+                    "title": self.kind.title,
+                    "status": self.kind.status.as_u16(),
+                    "detail": self.detail,
+                    "code": self.kind.code,
+                })
+                .to_string(),
+            ),
+        }
+    }
+}
+
+/// In which form an error is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// `{"detail": …}`.
+    Detail,
+    /// RFC 9457.
+    Problem,
+}
+
+impl Form {
+    /// As the request's `Accept` asks.
+    pub(crate) fn asked(headers: &HeaderMap) -> Self {
+        let accepts = headers.get_all(header::ACCEPT).iter().any(|accept| {
+            accept.to_str().is_ok_and(|accept| accept.contains("application/problem+json"))
+        });
+        if accepts { Self::Problem } else { Self::Detail }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.kind.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Puts an error response into words, in the form that was asked for. Others pass unchanged.
+pub(crate) fn in_words(mut response: Response, form: Form) -> Response {
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return response;
+    }
+    let problem =
+        response.extensions_mut().remove::<Problem>().unwrap_or_else(|| Problem::of_status(status));
+    let (content_type, body) = problem.body(form);
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_LENGTH);
+    headers.insert(header::CONTENT_TYPE, content_type);
+    if let Some(wait) = problem.retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    *response.body_mut() = body.into();
+    response
+}
+
+impl From<Reason> for Problem {
+    fn from(reason: Reason) -> Self {
+        match reason {
+            Reason::ScopeMissing(_) | Reason::MoreThanOwn => {
+                Self::new(UNDER_SCOPED, reason.to_string())
+            }
+            Reason::UntrustedMayNotWrite => Self::new(UNTRUSTED_WRITE, reason.to_string()),
+            Reason::NotYours => Self::plain(NOT_FOUND),
+        }
+    }
+}
+
+impl From<LedgerError> for Problem {
+    fn from(problem: LedgerError) -> Self {
+        match problem {
+            LedgerError::NoDispatch(_) => Self::plain(UNKNOWN_DISPATCH),
+            LedgerError::Closed(_) => Self::new(CONFLICT, "the dispatch is over"),
+            LedgerError::Conflict { .. } => Self::new(REUSED_KEY, problem.to_string()),
+            LedgerError::Full(_) => {
+                error!(%problem, "the ledger cannot be written");
+                Self::new(
+                    STORAGE_FULL,
+                    "nothing was written; free disk space on the server, then ask again",
+                )
+            }
+            LedgerError::Fenced { .. } | LedgerError::Unavailable(_) => {
+                error!(%problem, "the ledger failed");
+                Self::new(UNAVAILABLE, "the store did not answer; ask again in a moment")
+                    .retry_after(Duration::from_secs(1))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(accept: Option<&'static str>, problem: Problem) -> (HeaderMap, serde_json::Value) {
+        let mut asked = HeaderMap::new();
+        if let Some(accept) = accept {
+            asked.insert(header::ACCEPT, HeaderValue::from_static(accept));
+        }
+        let response = in_words(problem.into_response(), Form::asked(&asked));
+        let (parts, body) = response.into_parts();
+        let bytes = futures_util::FutureExt::now_or_never(axum::body::to_bytes(body, 4096))
+            .expect("a body in memory")
+            .expect("small");
+        (parts.headers, serde_json::from_slice(&bytes).expect("json"))
+    }
+
+    #[test]
+    fn an_error_is_a_detail_unless_problem_details_are_asked_for() {
+        let (headers, body) = check(None, Problem::plain(MISSING_KEY));
+        assert_eq!(body, json!({"detail": "Missing API key"}));
+        assert_eq!(headers[header::CONTENT_TYPE], "application/json");
+        let (headers, body) = check(
+            Some("application/problem+json"),
+            Problem::new(TOO_MANY, "wait").retry_after(Duration::from_secs(3)),
+        );
+        assert_eq!(headers[header::CONTENT_TYPE], "application/problem+json");
+        assert_eq!(headers[header::RETRY_AFTER], "3");
+        assert_eq!(
+            body,
+            json!({"type": "urn:remit:error:too-many-requests", "title": "Too many wait already",
+                   "status": 429, "detail": "wait", "code": "too-many-requests"})
+        );
+    }
+
+    #[test]
+    fn a_bare_status_is_put_into_words_and_a_code_stands_once() {
+        let response = in_words(StatusCode::METHOD_NOT_ALLOWED.into_response(), Form::Detail);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
+        for (at, kind) in KINDS.iter().enumerate() {
+            assert!(KINDS[at + 1..].iter().all(|other| other.code != kind.code), "{}", kind.code);
+        }
+    }
+}

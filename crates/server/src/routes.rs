@@ -1,0 +1,193 @@
+//! Every route of the server, as data. What is not in this table is not reachable, and what is in
+//! it asks [`trust::authorize`] before its handler runs.
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, MethodRouter, on};
+use engine::port::Scope;
+use model::{Trigger, UserId};
+use trust::Action;
+
+use crate::access::{Desk, identify};
+use crate::api::{Api, Parts};
+use crate::problem::{Form, METHOD, NOT_FOUND, Problem, in_words};
+use crate::{admin, catalog, chat, dispatches, events, invocations, security, sessions};
+
+/// The method of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Asks for something to be done.
+    Post,
+    /// Removes.
+    Delete,
+}
+
+impl Method {
+    /// The method as it is written in a request.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Delete => "DELETE",
+        }
+    }
+
+    fn filter(self) -> MethodFilter {
+        match self {
+            Self::Get => MethodFilter::GET,
+            Self::Post => MethodFilter::POST,
+            Self::Delete => MethodFilter::DELETE,
+        }
+    }
+}
+
+/// What a route asks of [`trust::authorize`].
+///
+/// Before the handler, the question is put for what is the caller's own: so a key without the scope
+/// is refused first. A handler that meets a thing of somebody puts it again with its owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asks {
+    /// Nothing: open to everybody, and tells nothing.
+    Open,
+    /// To learn who one is.
+    ReadSelf,
+    /// To learn what there is to choose from.
+    ReadCatalog,
+    /// To read dispatches.
+    ReadDispatch,
+    /// To steer dispatches.
+    SteerDispatch,
+    /// To start dispatches.
+    StartDispatch,
+    /// To see who there is.
+    ReadPeople,
+    /// To add a person.
+    AddPerson,
+    /// To see keys.
+    ReadKeys,
+    /// To make a key.
+    MintKey,
+    /// To make a key void.
+    RevokeKey,
+}
+
+impl Asks {
+    /// The question for what is `subject`'s own; none where nothing is asked.
+    fn of(self, subject: UserId) -> Option<Action> {
+        let owner = subject;
+        Some(match self {
+            Self::Open => return None,
+            Self::ReadSelf => Action::ReadSelf,
+            Self::ReadCatalog => Action::ReadCatalog,
+            Self::ReadDispatch => Action::ReadDispatch { owner },
+            Self::SteerDispatch => Action::SteerDispatch { owner },
+            Self::StartDispatch => {
+                Action::StartDispatch { subject, trigger: Trigger::Message, mounts: vec![] }
+            }
+            Self::ReadPeople => Action::ReadPeople,
+            Self::AddPerson => Action::AddPerson,
+            Self::ReadKeys => Action::ReadKeys { owner },
+            Self::MintKey => Action::MintKey { owner, scopes: [Scope::Read].into() },
+            Self::RevokeKey => Action::RevokeKey { owner },
+        })
+    }
+}
+
+/// One route.
+#[derive(Debug, Clone, Copy)]
+pub struct Route {
+    /// Its method.
+    pub method: Method,
+    /// Its path, with `{name}` for the parts that vary.
+    pub path: &'static str,
+    /// What it asks.
+    pub asks: Asks,
+    serve: fn(MethodFilter) -> MethodRouter<Api>,
+}
+
+macro_rules! routes {
+    ($($method:ident $path:literal $asks:ident => $handler:path;)*) => {
+        /// Every route there is.
+        pub const ROUTES: &[Route] = &[$(Route {
+            method: Method::$method,
+            path: $path,
+            asks: Asks::$asks,
+            serve: |method| on(method, $handler),
+        }),*];
+    };
+}
+
+routes! {
+    Get    "/health"                          Open          => catalog::health;
+    Get    "/auth/me"                         ReadSelf      => catalog::me;
+    Get    "/agent/models"                    ReadCatalog   => catalog::models;
+    Get    "/agent/runners"                   ReadCatalog   => catalog::runners;
+    Post   "/agent/chat"                      StartDispatch => chat::say;
+    Post   "/agent/chat/stop"                 SteerDispatch => chat::stop;
+    Post   "/agent/chat/reset"                SteerDispatch => chat::reset;
+    Get    "/agent/sessions"                  ReadDispatch  => sessions::list;
+    Get    "/agent/sessions/{id}/history"     ReadDispatch  => sessions::history;
+    Post   "/agent/invocations"               StartDispatch => invocations::dispatch;
+    Get    "/agent/dispatches"                ReadDispatch  => dispatches::list;
+    Get    "/agent/dispatches/{id}"           ReadDispatch  => dispatches::show;
+    Get    "/agent/dispatches/{id}/events"    ReadDispatch  => events::events;
+    Post   "/agent/dispatches/{id}/cancel"    SteerDispatch => dispatches::cancel;
+    Post   "/agent/dispatches/{id}/resume"    SteerDispatch => dispatches::resume;
+    Get    "/admin/users"                     ReadPeople    => admin::people;
+    Post   "/admin/users"                     AddPerson     => admin::add_person;
+    Get    "/admin/users/{id}/tokens"         ReadKeys      => admin::keys;
+    Post   "/admin/users/{id}/tokens"         MintKey       => admin::mint_key;
+    Delete "/admin/tokens/{id}"               RevokeKey     => admin::revoke_key;
+}
+
+impl Route {
+    fn desk(&self) -> Desk {
+        if self.path.starts_with("/admin/") { Desk::Admin } else { Desk::Public }
+    }
+}
+
+/// The server as a service: the table, behind the checks that hold for every request.
+pub fn router(parts: Parts) -> Router {
+    let api = Api::new(parts);
+    let mut router = Router::new();
+    for route in ROUTES {
+        let guard = middleware::from_fn_with_state((api.clone(), route), guard);
+        router = router.route(route.path, (route.serve)(route.method.filter()).layer(guard));
+    }
+    router
+        .fallback(async || Problem::plain(NOT_FOUND))
+        .method_not_allowed_fallback(async || Problem::plain(METHOD))
+        .layer(middleware::from_fn_with_state(api.clone(), front))
+        .with_state(api)
+}
+
+/// What holds for every request, known route or not.
+async fn front(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let form = Form::asked(request.headers());
+    let admitted = api.hosts.admit(request.uri(), request.headers());
+    let response = match admitted {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    security::with_headers(in_words(response, form))
+}
+
+/// Finds out who asks, and asks whether they may.
+async fn guard(
+    State((api, route)): State<(Api, &'static Route)>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    if route.asks != Asks::Open {
+        let caller = identify(&api, request.headers(), route.desk()).await?;
+        if let Some(action) = route.asks.of(caller.subject) {
+            caller.may(&action)?;
+        }
+        request.extensions_mut().insert(caller);
+    }
+    Ok(next.run(request).await)
+}

@@ -1,0 +1,82 @@
+//! What outsiders are shown of the nouns. Decides nothing.
+
+use engine::port::{Key, Person, Record};
+use model::{Runner, Session, State, Time};
+use serde_json::{Value, json};
+
+/// A time as RFC 3339, in UTC.
+pub(crate) fn time(time: Time) -> String {
+    let ms = i64::try_from(time.as_ms()).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::MAX).to_string()
+}
+
+pub(crate) fn dispatch(record: &Record) -> Value {
+    let dispatch = &record.dispatch;
+    let (state, stop_reason) = match record.state {
+        State::Queued => ("queued", None),
+        State::Starting => ("starting", None),
+        State::Running => ("running", None),
+        State::Idle => ("idle", None),
+        State::Ended(end) => ("ended", Some(end.stop_reason())),
+    };
+    let (turn, prompt) = dispatch.start.turn();
+    json!({
+        "id": dispatch.id,
+        "subject": dispatch.subject,
+        "launcher": dispatch.launcher,
+        "trigger": dispatch.trigger,
+        "input_trust": dispatch.trigger.input_trust(),
+        "runner": dispatch.runner,
+        "session": dispatch.session,
+        "resumes": dispatch.start.resumes(),
+        "turn": turn,
+        "prompt": prompt,
+        "workspaces": dispatch.mounts,
+        "label": dispatch.label,
+        "state": state,
+        "stop_reason": stop_reason,
+        "created": time(dispatch.created),
+        "changed": time(record.changed),
+        "last_event": record.last,
+    })
+}
+
+pub(crate) fn session(session: &Session) -> Value {
+    json!({
+        "session": session.id,
+        "title": session.title,
+        "created": time(session.created),
+        "last_active": time(session.last_active),
+    })
+}
+
+pub(crate) fn runner(runner: &Runner) -> Value {
+    json!({
+        "name": runner.name,
+        "title": runner.title,
+        "version": runner.version,
+        "protocol": runner.protocol,
+        "model_api": runner.model_api,
+    })
+}
+
+pub(crate) fn person(person: &Person) -> Value {
+    json!({
+        "user_id": person.id,
+        "email": person.email,
+        "name": person.name,
+        "max_concurrent": person.concurrent_max,
+        "created": time(person.created),
+    })
+}
+
+pub(crate) fn key(key: &Key) -> Value {
+    json!({
+        "id": key.id,
+        "user_id": key.subject,
+        "label": key.label,
+        "scopes": key.scopes,
+        "created": time(key.created),
+        "expires": key.expires.map(time),
+    })
+}
