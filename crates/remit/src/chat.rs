@@ -1,0 +1,107 @@
+//! One turn of a conversation as a client sees it: asked for once, followed to its end across cuts.
+
+use anyhow::anyhow;
+use model::TurnId;
+use reqwest::Method;
+use reqwest::header::{HeaderMap, HeaderValue};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+use crate::client::{Client, Lines, with_query};
+use crate::exit::{Exit, Failed, exit_of};
+
+/// How often a cut stream is taken up again before the client gives up.
+const CUTS_MAX: u32 = 20;
+/// How long to wait before it is.
+const CUT_REST: Duration = Duration::from_millis(250);
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Ask {
+    pub(crate) prompt: String,
+    pub(crate) turn: TurnId,
+    pub(crate) session: Option<String>,
+    pub(crate) runner: Option<String>,
+    pub(crate) workspace: Option<String>,
+}
+
+impl Ask {
+    fn path(&self) -> String {
+        let query = [("runner", self.runner.as_deref()), ("workspace", self.workspace.as_deref())];
+        with_query("/agent/chat", &query)
+    }
+
+    /// The body; a turn that has begun is named with its conversation.
+    fn body(&self, place: Option<&Place>) -> Value {
+        let session = place.map(|place| &place.session).or(self.session.as_ref());
+        json!({"prompt": self.prompt, "session": session, "turn_id": self.turn})
+    }
+}
+
+/// Where a turn runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) dispatch: String,
+    pub(crate) session: String,
+}
+
+/// Asks, and leaves as soon as it is accepted; the turn goes on.
+pub(crate) async fn begin(client: &Client, ask: &Ask) -> anyhow::Result<Place> {
+    let body = ask.body(None);
+    let lines = client.stream(Method::POST, &ask.path(), Some(&body), HeaderMap::new()).await?;
+    place_of(&lines)
+}
+
+fn place_of(lines: &Lines) -> anyhow::Result<Place> {
+    let header = |name| lines.header(name).ok_or_else(|| anyhow!("the answer has no {name}"));
+    Ok(Place { dispatch: header("x-unit-id")?, session: header("x-chat-session")? })
+}
+
+/// Asks, and hands every frame to `each`; where it ran, and whether it went well.
+pub(crate) async fn turn(
+    client: &Client,
+    ask: &Ask,
+    mut began: impl FnMut(&Place),
+    mut each: impl FnMut(&Value) -> anyhow::Result<()>,
+) -> anyhow::Result<(Place, bool)> {
+    let (mut last, mut place) = (None::<String>, None::<Place>);
+    let (mut cuts, mut ok) = (0, false);
+    loop {
+        let body = ask.body(place.as_ref());
+        let mut headers = HeaderMap::new();
+        if let Some(id) = &last {
+            headers.insert("last-event-id", HeaderValue::from_str(id)?);
+        }
+        match client.stream(Method::POST, &ask.path(), Some(&body), headers).await {
+            Ok(mut lines) => {
+                if place.is_none() {
+                    let at = place_of(&lines)?;
+                    began(&at);
+                    place = Some(at);
+                }
+                while let Some((id, frame)) = lines.frame().await {
+                    each(&frame)?;
+                    cuts = 0;
+                    last = Some(id);
+                    if frame["type"] == "done" {
+                        ok = frame["ok"] == true;
+                    }
+                    if frame["type"] == "turn-complete"
+                        && let Some(place) = place
+                    {
+                        return Ok((place, ok));
+                    }
+                }
+            }
+            Err(problem) if place.is_none() || exit_of(&problem) != Exit::Unavailable => {
+                return Err(problem);
+            }
+            Err(_) => {}
+        }
+        cuts += 1;
+        if cuts > CUTS_MAX {
+            return Err(Failed::new(Exit::Unavailable, "the stream was cut too often").into());
+        }
+        tokio::time::sleep(CUT_REST).await;
+    }
+}

@@ -1,0 +1,300 @@
+//! What can be typed. Decides nothing.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Runs untrusted agents in sandboxes over git folders.
+///
+/// Exit codes: 0 ok, 1 failed, 2 usage, 3 configuration, 4 not authorised, 5 not found, 6 conflict,
+/// 7 unavailable, 8 denied, 9 timed out, 10 the agent failed, 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "remit", version, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    /// The folder that holds everything.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// What is logged on stderr, as `info` or `engine=debug`.
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+    /// Data for programs on stdout: JSON, one object a line for streams.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve everything, on loopback unless told otherwise.
+    Up(Up),
+    /// Say something to an agent and watch what it does.
+    Run(Run),
+    /// Show on throw-away data that it works here: two turns, two sandboxes, one conversation.
+    Demo,
+    /// List and steer dispatches.
+    #[command(subcommand)]
+    Dispatch(Dispatch),
+    /// List conversations.
+    #[command(subcommand)]
+    Session(Session),
+    /// Show and make keys.
+    #[command(subcommand)]
+    Key(Key),
+    /// Say what this machine can do, and why not.
+    Doctor(Machine),
+    /// Show the configuration.
+    #[command(subcommand)]
+    Config(Config),
+}
+
+/// How sandboxes are built and models are reached.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Machine {
+    /// What builds sandboxes: native, or process, which does not isolate.
+    #[arg(long, value_name = "KIND")]
+    pub(crate) backend: Option<String>,
+    /// An Anthropic- or OpenAI-compatible endpoint; its key comes from `REMIT_MODEL__KEY` or
+    /// `REMIT_MODEL__KEY_FILE`.
+    #[arg(long, value_name = "URL")]
+    pub(crate) model_url: Option<String>,
+    /// The dialect of the endpoint: openai or anthropic.
+    #[arg(long, value_name = "API")]
+    pub(crate) model_api: Option<String>,
+    /// The model that is asked for.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// Address and port; port 0 takes any.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<String>,
+    #[command(flatten)]
+    pub(crate) machine: Machine,
+}
+
+/// Which server is asked; the one of the data folder where nothing is said.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Server {
+    /// The server's URL.
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// The key to ask with; better in `REMIT_CLIENT__KEY` or `REMIT_CLIENT__KEY_FILE`.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// What to say.
+    pub(crate) prompt: String,
+    /// A workspace by name or id, with :ro, :rw or :propose; may be given several times.
+    #[arg(short, long = "workspace", value_name = "WS[:MODE]")]
+    pub(crate) workspaces: Vec<String>,
+    /// What drives the agent.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) runner: Option<String>,
+    /// The conversation to continue.
+    #[arg(long, value_name = "ID")]
+    pub(crate) session: Option<String>,
+    /// Do not wait: print the dispatch and leave it to the running server.
+    #[arg(long)]
+    pub(crate) detach: bool,
+    #[command(flatten)]
+    pub(crate) server: Server,
+    #[command(flatten)]
+    pub(crate) machine: Machine,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Dispatch {
+    /// List dispatches, newest first.
+    Ls {
+        /// Only those that are not over.
+        #[arg(long)]
+        live: bool,
+        /// Only those of this conversation.
+        #[arg(long, value_name = "ID")]
+        session: Option<String>,
+        /// At most so many, 1 to 500.
+        #[arg(long, value_name = "N")]
+        limit: Option<u32>,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Show one dispatch.
+    Show {
+        id: String,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Follow what a dispatch says and does, from its beginning to its end.
+    Watch {
+        id: String,
+        /// Begin after this event.
+        #[arg(long, value_name = "EVENT")]
+        after: Option<String>,
+        /// Stop at the end of what is there.
+        #[arg(long)]
+        no_follow: bool,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// End a dispatch.
+    Cancel {
+        id: String,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Continue the conversation of a dispatch that is over in a fresh sandbox.
+    Resume {
+        id: String,
+        /// What to say; that it should go on where absent.
+        prompt: Option<String>,
+        #[command(flatten)]
+        server: Server,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Session {
+    /// List conversations, most lately active first.
+    Ls {
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Show what was said.
+    Show {
+        id: String,
+        #[command(flatten)]
+        server: Server,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Key {
+    /// Show the server and the key that commands use on this machine.
+    Show {
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Make a key for oneself; it is shown once.
+    New {
+        /// agent, read or admin; several separated by commas.
+        #[arg(long, default_value = "agent,read")]
+        scopes: String,
+        /// What it is for.
+        #[arg(long, default_value = "")]
+        label: String,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// List one's keys.
+    Ls {
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Make a key void.
+    Rm {
+        id: String,
+        #[command(flatten)]
+        server: Server,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Show every setting.
+    Show {
+        /// And where each comes from.
+        #[arg(long)]
+        origin: bool,
+    },
+}
+
+impl Cli {
+    /// What was typed, as settings.
+    pub(crate) fn flags(&self) -> Vec<(&'static str, String)> {
+        let text = |path: &PathBuf| path.to_string_lossy().into_owned();
+        let mut flags =
+            vec![("server.data", self.data.as_ref().map(text)), ("log.filter", self.log.clone())];
+        let (machine, server) = match &self.command {
+            Command::Up(up) => {
+                flags.push(("server.listen", up.listen.clone()));
+                (Some(&up.machine), None)
+            }
+            Command::Run(run) => (Some(&run.machine), Some(&run.server)),
+            Command::Doctor(machine) => (Some(machine), None),
+            Command::Dispatch(verb) => (None, Some(verb.server())),
+            Command::Session(verb) => (None, Some(verb.server())),
+            Command::Key(verb) => (None, Some(verb.server())),
+            Command::Demo | Command::Config(_) => (None, None),
+        };
+        if let Some(machine) = machine {
+            flags.push(("backend.kind", machine.backend.clone()));
+            flags.push(("model.url", machine.model_url.clone()));
+            flags.push(("model.api", machine.model_api.clone()));
+            flags.push(("model.name", machine.model.clone()));
+        }
+        if let Some(server) = server {
+            flags.push(("client.url", server.url.clone()));
+            flags.push(("client.key", server.key.clone()));
+        }
+        flags.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+    }
+}
+
+impl Dispatch {
+    fn server(&self) -> &Server {
+        match self {
+            Self::Ls { server, .. }
+            | Self::Show { server, .. }
+            | Self::Watch { server, .. }
+            | Self::Cancel { server, .. }
+            | Self::Resume { server, .. } => server,
+        }
+    }
+}
+
+impl Session {
+    fn server(&self) -> &Server {
+        match self {
+            Self::Ls { server } | Self::Show { server, .. } => server,
+        }
+    }
+}
+
+impl Key {
+    fn server(&self) -> &Server {
+        match self {
+            Self::Show { server }
+            | Self::New { server, .. }
+            | Self::Ls { server }
+            | Self::Rm { server, .. } => server,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_fits_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_are_settings() {
+        let cli = Cli::parse_from(["remit", "up", "--listen", "127.0.0.1:0", "--data", "/d"]);
+        let expected =
+            [("server.data", "/d"), ("server.listen", "127.0.0.1:0")].map(|(k, v)| (k, v.into()));
+        assert_eq!(cli.flags(), expected);
+        for (key, _) in cli.flags() {
+            assert!(crate::settings::find(key).is_some(), "{key}");
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! What each command does.
+
+pub(crate) mod demo;
+pub(crate) mod dispatch;
+pub(crate) mod doctor;
+pub(crate) mod key;
+pub(crate) mod run;
+pub(crate) mod session;
+pub(crate) mod show;
+pub(crate) mod up;
+
+use crate::client::Client;
+use crate::config::Config;
+use crate::exit::{Exit, Failed};
+use crate::profile::Profile;
+
+/// The client of the server that is meant: the one that was named, or that of the data folder.
+pub(crate) fn client(config: &Config) -> anyhow::Result<Client> {
+    let profile = Profile::read(&config.data())?;
+    let profile = profile.as_ref();
+    let url = config.text("client.url").or(profile.map(|profile| profile.url.as_str()));
+    let key = config.text("client.key").or_else(|| own_key(config, profile));
+    match (url, key) {
+        (Some(url), Some(key)) => Client::new(url, key),
+        (None, _) => Err(Failed::new(
+            Exit::Unavailable,
+            format!("no server is known for {}", config.data().display()),
+        )
+        .next("start one with `remit up`, or name one with --url and --key")
+        .into()),
+        (Some(_), None) => Err(Failed::new(Exit::NotAuthorised, "no key is known for this server")
+            .next("give it with --key, REMIT_CLIENT__KEY or REMIT_CLIENT__KEY_FILE")
+            .into()),
+    }
+}
+
+/// The key of the profile, which is sent to no server but its own.
+fn own_key<'a>(config: &Config, profile: Option<&'a Profile>) -> Option<&'a str> {
+    let profile = profile?;
+    let own = config.text("client.url").is_none_or(|url| url == profile.url);
+    own.then_some(profile.key.as_str())
+}

@@ -1,0 +1,82 @@
+//! What the command line on this machine knows of a server: `<data>/profile.json`, readable by its
+//! owner alone. The server stores keys as hashes; this file is where their owner keeps them.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+/// The server of a data folder, and the keys of who runs it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Profile {
+    pub(crate) url: String,
+    pub(crate) admin_key: String,
+    pub(crate) key: String,
+    pub(crate) workspace: String,
+}
+
+impl std::fmt::Debug for Profile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Profile").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+fn path(data: &Path) -> PathBuf {
+    data.join("profile.json")
+}
+
+impl Profile {
+    /// The profile of a data folder; none when there is none.
+    pub(crate) fn read(data: &Path) -> anyhow::Result<Option<Self>> {
+        let path = path(data);
+        match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .with_context(|| format!("{} is not a profile; delete it", path.display())),
+            Err(problem) if problem.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(problem) => Err(problem).with_context(|| path.display().to_string()),
+        }
+    }
+
+    /// Replaces the profile, whole or not at all.
+    pub(crate) fn write(&self, data: &Path) -> anyhow::Result<()> {
+        let (path, fresh) = (path(data), data.join("profile.json.new"));
+        let write = || -> std::io::Result<()> {
+            match fs::remove_file(&fresh) {
+                Err(problem) if problem.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(problem);
+                }
+                _ => {}
+            }
+            let mut file = File::options().write(true).create_new(true).mode(0o600).open(&fresh)?;
+            file.write_all(&serde_json::to_vec_pretty(self)?)?;
+            file.sync_all()?;
+            fs::rename(&fresh, &path)
+        };
+        write().with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_profile_reads_back_and_is_its_owners_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert_eq!(Profile::read(folder.path()).expect("readable"), None);
+        let text = |text: &str| text.to_owned();
+        let profile =
+            Profile { url: text("u"), admin_key: text("a"), key: text("k"), workspace: text("w") };
+        profile.write(folder.path()).expect("writable");
+        profile.write(folder.path()).expect("replaced");
+        assert_eq!(Profile::read(folder.path()).expect("readable"), Some(profile.clone()));
+        let mode = fs::metadata(path(folder.path())).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(!format!("{profile:?}").contains("key"), "keys are not printed");
+    }
+}

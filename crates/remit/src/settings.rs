@@ -1,0 +1,142 @@
+//! Every setting there is: its name, what it may be, and what it is where nobody says.
+
+/// What a setting may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Text,
+    /// Never printed; may also be given as the path of a file that holds it.
+    Secret,
+    /// Separated by commas.
+    List,
+    Number {
+        min: u64,
+        max: u64,
+    },
+    Choice(&'static [&'static str]),
+}
+
+/// One setting.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setting {
+    pub(crate) key: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) default: Option<&'static str>,
+    pub(crate) about: &'static str,
+}
+
+const fn setting(
+    key: &'static str,
+    kind: Kind,
+    default: Option<&'static str>,
+    about: &'static str,
+) -> Setting {
+    Setting { key, kind, default, about }
+}
+
+const SECONDS: Kind = Kind::Number { min: 1, max: 604_800 };
+
+/// Every setting, in the order they are shown.
+pub(crate) const SETTINGS: &[Setting] = &[
+    setting("server.data", Kind::Text, None, "the folder that holds everything"),
+    setting("server.listen", Kind::Text, Some("127.0.0.1:7070"), "address and port; port 0: any"),
+    setting("server.hosts", Kind::List, None, "names under which the server is reached"),
+    setting(
+        "backend.kind",
+        Kind::Choice(&["native", "process"]),
+        Some("native"),
+        "what builds sandboxes; `process` does not isolate and is for development",
+    ),
+    setting("backend.worker", Kind::Text, None, "the worker program; beside `remit` where absent"),
+    setting("model.url", Kind::Text, None, "an Anthropic- or OpenAI-compatible endpoint"),
+    setting(
+        "model.api",
+        Kind::Choice(&["openai", "anthropic"]),
+        Some("openai"),
+        "the dialect of the endpoint",
+    ),
+    setting("model.name", Kind::Text, None, "the model that is asked for"),
+    setting("model.key", Kind::Secret, None, "the key of the endpoint; no agent ever sees it"),
+    setting("chat.runner", Kind::Text, Some("remit"), "the runner of a new conversation"),
+    setting("limits.idle_s", Kind::Number { min: 0, max: 86_400 }, Some("300"), "idle sandboxes"),
+    setting("limits.turn_s", Kind::Number { min: 1, max: 86_400 }, Some("1800"), "one turn"),
+    setting("limits.lifetime_s", SECONDS, Some("21600"), "one sandbox"),
+    setting(
+        "limits.memory_mib",
+        Kind::Number { min: 16, max: 1 << 20 },
+        Some("2048"),
+        "memory of one sandbox",
+    ),
+    setting(
+        "limits.pids",
+        Kind::Number { min: 4, max: 32_768 },
+        Some("512"),
+        "processes and threads of one sandbox",
+    ),
+    setting(
+        "limits.scratch_mib",
+        Kind::Number { min: 1, max: 1 << 20 },
+        Some("1024"),
+        "what one sandbox may write",
+    ),
+    setting(
+        "limits.live",
+        Kind::Number { min: 1, max: 100_000 },
+        Some("1000"),
+        "sandboxes alive at once",
+    ),
+    setting(
+        "limits.live_per_person",
+        Kind::Number { min: 1, max: 10_000 },
+        Some("20"),
+        "sandboxes of the seeded person alive at once",
+    ),
+    setting(
+        "log.filter",
+        Kind::Text,
+        None,
+        "what is logged, as `info` or `engine=debug`; `info` by `up`, `warn` by others",
+    ),
+    setting("log.format", Kind::Choice(&["text", "json"]), Some("text"), "how it is logged"),
+    setting("client.url", Kind::Text, None, "the server that commands talk to"),
+    setting("client.key", Kind::Secret, None, "the key that commands use"),
+];
+
+/// The setting of this name.
+pub(crate) fn find(key: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.key == key)
+}
+
+/// The setting that was probably meant.
+pub(crate) fn nearest(key: &str) -> Option<&'static str> {
+    let near = SETTINGS.iter().map(|setting| (distance(key, setting.key), setting.key)).min()?;
+    (near.0 <= 3 || near.0 * 3 <= key.len()).then_some(near.1)
+}
+
+/// How many letters must be added, removed or changed.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, left) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, right) in b.iter().enumerate() {
+            let change = diagonal + usize::from(left != *right);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistyped_setting_finds_its_neighbour() {
+        assert_eq!(nearest("server.lisen"), Some("server.listen"));
+        assert_eq!(nearest("modle.url"), Some("model.url"));
+        assert_eq!(nearest("zzz"), None);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+}

@@ -1,0 +1,276 @@
+//! What is built from what. The only place where parts meet.
+
+use std::collections::BTreeMap;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use embedded::lock::LockError;
+use embedded::sqlite::{OpenError, SqliteLedger};
+use embedded::system::{RandomIds, SystemClock};
+use engine::dispatcher::{Dispatcher, Parts, QueueBounds, Settings};
+use engine::port::{Clock, Gate};
+use engine::runner::builtin_runners;
+use engine::task::{TaskKind, Tasks};
+use engine::workspaces::Workspaces;
+use gate::{Broker, Endpoint, EndpointParts, Secret, Setup};
+use model::{Limits, ModelApi, Runner, RunnerName};
+use server::{Defaults, Hosts};
+use tokio::net::TcpListener;
+
+use crate::backend;
+use crate::config::Config;
+use crate::exit::{Exit, Failed};
+use crate::profile::Profile;
+use crate::seed::Ground;
+
+/// How long connections may take to end when the server stops.
+const CONNECTIONS_END: Duration = Duration::from_secs(5);
+/// How long living dispatches may take to come to rest when the server stops.
+const DISPATCHES_END: Duration = Duration::from_secs(20);
+/// The trust domain of dispatch tokens.
+const DOMAIN: &str = "remit.local";
+
+/// A server that is ready.
+pub(crate) struct Server {
+    /// Where it is, and the keys of who runs it.
+    pub(crate) profile: Profile,
+    /// The model that answers.
+    pub(crate) model: String,
+    /// Whether its backend isolates.
+    pub(crate) isolates: bool,
+    dispatcher: Dispatcher,
+    ledger: Arc<SqliteLedger>,
+    connections: Tasks,
+    work: Tasks,
+}
+
+impl Server {
+    /// Builds everything and serves. When this returns, the server is ready.
+    pub(crate) async fn start(config: &Config) -> anyhow::Result<Self> {
+        let (connections, work) = (Tasks::new(), Tasks::new());
+        let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds));
+        // Ports before work: what cannot be reached must not run anything.
+        let listener = bind(config).await?;
+        raise_descriptors();
+        let data = make_data(&config.data())?;
+        let ledger = Arc::new(open_ledger(&data)?);
+        let backend = backend::build(config, &data, &work, clock.clone())?;
+        let isolates = backend.fingerprint().isolates;
+        let gate = Arc::new(broker(config, &work, clock.clone())?);
+        let workspaces = Workspaces::new(&data, work.clone()).context("cannot make folders")?;
+        let runners = runners(&data)?;
+        let settings = settings(config, &runners, &data)?;
+        let model = gate.model(runners[&settings.runner].model_api);
+        let defaults = Defaults {
+            runners: runners.values().cloned().collect(),
+            runner: settings.runner.clone(),
+            model: model.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        let dispatcher = Dispatcher::new(Parts {
+            ledger: ledger.clone(),
+            directory: ledger.clone(),
+            backend,
+            gate,
+            clock: clock.clone(),
+            ids: ids.clone(),
+            tasks: work.clone(),
+            workspaces: workspaces.clone(),
+            runners,
+            settings,
+        })
+        .context("cannot write the settings of runners")?;
+        dispatcher.recover().await.context("cannot take up what an earlier server left")?;
+        let ground = Ground {
+            directory: &*ledger,
+            workspaces: &workspaces,
+            clock: &*clock,
+            ids: &*ids,
+            data: &data,
+            concurrent_max: u32::try_from(config.number("limits.live_per_person"))?,
+        };
+        let address = listener.local_addr()?;
+        let profile = ground.prepare(&format!("http://{address}")).await?;
+        let parts = server::Parts {
+            dispatcher: dispatcher.clone(),
+            ledger: ledger.clone(),
+            directory: ledger.clone(),
+            workspaces,
+            clock,
+            ids,
+            tasks: connections.clone(),
+            hosts: hosts(config, address.ip().is_loopback()),
+            defaults,
+        };
+        let serving = server::serve(listener, server::router(parts), connections.clone());
+        connections.spawn(TaskKind::Core, "serve", serving);
+        Ok(Self { profile, model, isolates, dispatcher, ledger, connections, work })
+    }
+
+    /// Completes when the process cannot go on.
+    pub(crate) async fn broken(&self) {
+        let (connections, work) = (self.connections.broken(), self.work.broken());
+        tokio::select! {
+            () = self.ledger.broken() => {}
+            () = connections.cancelled() => {}
+            () = work.cancelled() => {}
+        }
+    }
+
+    /// Ends in order: connections first, then dispatches, then what is left.
+    pub(crate) async fn shut_down(&self) {
+        self.connections.shut_down(CONNECTIONS_END).await;
+        self.dispatcher.shut_down();
+        self.work.shut_down(DISPATCHES_END).await;
+    }
+}
+
+async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
+    let listen = config.text("server.listen").unwrap_or_default();
+    TcpListener::bind(listen).await.map_err(|problem| {
+        Failed::new(Exit::Unavailable, format!("cannot listen on {listen}: {problem}"))
+            .next("choose another address with --listen; port 0 takes any that is free")
+            .into()
+    })
+}
+
+/// Thousands of streams are thousands of descriptors: as many as this process may have.
+fn raise_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(problem) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%problem, "the limit of open files could not be raised");
+    }
+}
+
+/// The data folder, its owner's alone; its path without links, as sandboxes need it.
+fn make_data(data: &Path) -> anyhow::Result<std::path::PathBuf> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(data);
+    made.and_then(|()| data.canonicalize()).map_err(|problem| {
+        Failed::new(
+            Exit::Config,
+            format!("cannot use the data folder {}: {problem}", data.display()),
+        )
+        .next("choose another one with --data")
+        .into()
+    })
+}
+
+fn open_ledger(data: &Path) -> anyhow::Result<SqliteLedger> {
+    SqliteLedger::open(data).map_err(|problem| match problem {
+        OpenError::Lock(LockError::InUse { .. }) => {
+            Failed::new(Exit::Conflict, problem.to_string())
+                .next("stop that server, or choose another folder with --data")
+                .into()
+        }
+        problem => anyhow::Error::from(problem),
+    })
+}
+
+/// The gate's broker, with the endpoint that is configured; with none, the demo model answers.
+fn broker(config: &Config, tasks: &Tasks, clock: Arc<dyn Clock>) -> anyhow::Result<Broker> {
+    let endpoints = endpoint(config)?.into_iter().collect();
+    let setup = Setup { endpoints, limits: gate::Limits::default(), tasks: tasks.clone(), clock };
+    Ok(Broker::new(setup)?)
+}
+
+/// The endpoint that is configured, checked.
+pub(crate) fn endpoint(config: &Config) -> Result<Option<Endpoint>, Failed> {
+    let Some(url) = config.text("model.url") else { return Ok(None) };
+    let model = config.text("model.name").ok_or_else(|| {
+        Failed::new(Exit::Config, "model.url is set, model.name is not")
+            .next("name the model with --model or REMIT_MODEL__NAME")
+    })?;
+    let api = match config.text("model.api") {
+        Some("anthropic") => ModelApi::AnthropicMessages,
+        _ => ModelApi::OpenaiChat,
+    };
+    let parts = EndpointParts {
+        name: "model".to_owned(),
+        api,
+        base_url: url.to_owned(),
+        key: config.text("model.key").map(|key| Secret::new(key.to_owned())),
+        model: model.to_owned(),
+    };
+    let endpoint = Endpoint::new(parts);
+    endpoint.map(Some).map_err(|problem| Failed::new(Exit::Config, problem.to_string()))
+}
+
+/// The runners that come with the program, and those of `<data>/runners/*.toml`.
+fn runners(data: &Path) -> anyhow::Result<BTreeMap<RunnerName, Runner>> {
+    let mut runners: BTreeMap<_, _> =
+        builtin_runners().into_iter().map(|runner| (runner.name.clone(), runner)).collect();
+    let folder = data.join("runners");
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(problem) if problem.kind() == std::io::ErrorKind::NotFound => return Ok(runners),
+        Err(problem) => return Err(problem).with_context(|| folder.display().to_string()),
+    };
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let runner: Runner = toml::from_str(&text).map_err(|problem| {
+            Failed::new(Exit::Config, format!("{}: {problem}", path.display()))
+        })?;
+        runners.insert(runner.name.clone(), runner);
+    }
+    Ok(runners)
+}
+
+fn settings(
+    config: &Config,
+    runners: &BTreeMap<RunnerName, Runner>,
+    data: &Path,
+) -> anyhow::Result<Settings> {
+    let runner: RunnerName = config.text("chat.runner").unwrap_or_default().parse()?;
+    if !runners.contains_key(&runner) {
+        let known: Vec<_> = runners.keys().map(RunnerName::as_str).collect();
+        let what = format!("`chat.runner` is `{runner}`; there is no such runner");
+        return Err(Failed::new(Exit::Config, what).next(known.join(", ")).into());
+    }
+    let live_max = usize::try_from(config.number("limits.live"))?;
+    Ok(Settings {
+        queue: QueueBounds { live_max, ..QueueBounds::default() },
+        limits: limits(config)?,
+        runner,
+        domain: DOMAIN.to_owned(),
+        program: std::env::current_exe().context("cannot find this program")?,
+        data: data.to_owned(),
+    })
+}
+
+fn limits(config: &Config) -> anyhow::Result<Limits> {
+    let seconds = |key| Duration::from_secs(config.number(key));
+    Ok(Limits {
+        memory_bytes_max: config.number("limits.memory_mib") << 20,
+        pids_max: u32::try_from(config.number("limits.pids"))?,
+        scratch_bytes_max: config.number("limits.scratch_mib") << 20,
+        idle: seconds("limits.idle_s"),
+        turn: seconds("limits.turn_s"),
+        lifetime: seconds("limits.lifetime_s"),
+        ..Limits::default()
+    })
+}
+
+fn hosts(config: &Config, loopback: bool) -> Hosts {
+    let names = config.text("server.hosts").map(|names| {
+        names
+            .split(',')
+            .map(|name| name.trim().to_owned())
+            .filter(|name| !name.is_empty())
+            .collect()
+    });
+    match (names, loopback) {
+        (Some(names), _) => Hosts::Named(names),
+        (None, true) => Hosts::Loopback,
+        (None, false) => Hosts::Any,
+    }
+}

@@ -1,0 +1,140 @@
+//! The command line: what it prints where, and how it ends.
+
+use serde_json::json;
+
+use crate::harness::{Folder, Server};
+
+#[track_caller]
+fn check(folder: &Folder, args: &[&str], code: i32, says: &str) {
+    let ran = folder.run(args);
+    assert_eq!(ran.code, Some(code), "{args:?}: {ran:?}");
+    assert!(ran.err.contains(says), "{args:?} should say `{says}`: {ran:?}");
+    assert_eq!(ran.out, "", "{args:?}: complaints go to stderr");
+}
+
+#[test]
+fn without_a_server_commands_end_with_their_documented_codes() {
+    let folder = Folder::new();
+    check(&folder, &[], 2, "Usage: remit");
+    check(&folder, &["dance"], 2, "unrecognized subcommand");
+    check(&folder, &["run"], 2, "required");
+    check(&folder, &["dispatch", "ls"], 7, "remit up");
+    check(&folder, &["dispatch", "ls", "--url", "http://127.0.0.1:9"], 4, "no key is known");
+    let away = ["dispatch", "ls", "--url", "http://127.0.0.1:9", "--key", "k"];
+    check(&folder, &away, 7, "no answer from http://127.0.0.1:9");
+    check(&folder, &["key", "show"], 5, "there is no profile");
+    check(&folder, &["up", "--backend", "magic"], 3, "one of native, process");
+    check(&folder, &["up", "--model-url", "http://127.0.0.1:9"], 3, "model.name is not");
+    check(&folder, &["up", "--log", "remit=loud"], 3, "log.filter");
+    std::fs::write(folder.path().join("remit.toml"), "[server]\nlisten_on = 1").expect("written");
+    check(&folder, &["config", "show"], 3, "did you mean `server.listen`?");
+}
+
+#[test]
+fn the_version_and_the_configuration_are_data() {
+    let folder = Folder::new();
+    let version = folder.run(&["--version"]).ok();
+    assert_eq!(version.out, format!("remit {}\n", env!("CARGO_PKG_VERSION")));
+    let secret = [("REMIT_MODEL__KEY", "sk-canary"), ("REMIT_LIMITS__IDLE_S", "7")];
+    let shown = folder.run_with(&["config", "show", "--origin"], &secret).ok();
+    assert!(!shown.out.contains("sk-canary"), "{}", shown.out);
+    let idle = shown.out.lines().find(|line| line.starts_with("limits.idle_s")).expect("a line");
+    let words: Vec<_> = idle.split_whitespace().take(4).collect();
+    assert_eq!(words, ["limits.idle_s", "7", "environment", "REMIT_LIMITS__IDLE_S"]);
+    let json = folder.run_with(&["config", "show", "--json"], &secret).ok().json();
+    assert_eq!(json[0]["limits.idle_s"], "7");
+    assert_eq!(json[0]["model.key"], "(hidden)");
+}
+
+#[tokio::test]
+async fn run_talks_to_the_running_server() {
+    let folder = Folder::new();
+    let server = Server::start(&folder);
+    let ran = folder.run(&["run", "write hi to a.md; remember wren"]).ok();
+    assert!(!ran.out.is_empty(), "{ran:?}");
+    assert!(ran.err.contains("commit "), "{ran:?}");
+    let session = ran.err.lines().find_map(|line| line.strip_prefix("session "));
+    let session = session.unwrap_or_else(|| panic!("{ran:?}"));
+    let next = folder.run(&["run", "which word?", "--session", session]).ok();
+    assert!(next.out.contains("wren"), "{next:?}");
+
+    let json = folder.run(&["run", "say 2 words", "--json", "-w", "home:ro"]).ok().json();
+    let finished = json.last().expect("a last line");
+    assert_eq!((&finished["type"], &finished["ok"]), (&json!("finished"), &json!(true)));
+    let dispatch = finished["dispatch"].as_str().expect("an id");
+
+    let shown = folder.run(&["dispatch", "show", dispatch, "--json"]).ok().json();
+    assert_eq!(shown[0]["workspaces"][0]["mode"], "ro");
+    let ended = folder.run(&["dispatch", "cancel", dispatch, "--json"]).ok().json();
+    assert_eq!(ended[0]["state"], "ended");
+    let events = folder.run(&["dispatch", "watch", dispatch, "--json"]).ok().json();
+    assert_eq!(events.last().map(|it| &it["event"]["type"]), Some(&json!("ended")));
+    let ls = folder.run(&["dispatch", "ls", "--json", "--limit", "2"]).ok().json();
+    assert_eq!((ls.len(), &ls[0]["id"]), (2, &json!(dispatch)));
+    let sessions = folder.run(&["session", "ls", "--json"]).ok().json();
+    assert_eq!(sessions.len(), 2);
+    let resumed = folder.run(&["dispatch", "resume", dispatch, "say 1 words", "--json"]).ok();
+    assert_ne!(resumed.json()[0]["id"], dispatch);
+    drop(server);
+}
+
+#[tokio::test]
+async fn commands_against_a_server_end_with_their_documented_codes() {
+    let folder = Folder::new();
+    let server = Server::start(&folder);
+    let ghost = "dsp_01jzr00000fay8vvr14d2pf2db";
+    check(&folder, &["dispatch", "show", ghost], 5, "there is no dispatch");
+    check(&folder, &["dispatch", "ls", "--key", "wrong"], 4, "Invalid API key");
+    check(&folder, &["run", "hi", "--session", "nobody"], 5, "there is no conversation");
+    check(&folder, &["run", "hi", "--runner", "none"], 2, "there is no runner");
+    check(&folder, &["run", "hi", "-w", "nowhere"], 5, "there is no workspace");
+    check(&folder, &["run", " "], 2, "the prompt is empty");
+    check(&folder, &["key", "new", "--scopes", "admin"], 4, "more than it has");
+    let detached = folder.run(&["run", "say 1 words", "--detach"]).ok();
+    assert!(detached.out.starts_with("dsp_"), "{detached:?}");
+    let key = folder.run(&["key", "new", "--scopes", "read", "--label", "for a test"]).ok();
+    let key = key.out.trim().to_owned();
+    let ls = ["dispatch", "ls", "--json", "--key", &key];
+    assert_eq!(folder.run(&ls).ok().json().len(), 1);
+    check(&folder, &["run", "hi", "--url", server.url(), "--key", &key], 4, "scope");
+}
+
+#[test]
+fn run_needs_no_server_and_leaves_none() {
+    let folder = Folder::new();
+    let first = folder.run(&["run", "remember dunlin"]).ok();
+    let session = first.err.lines().find_map(|line| line.strip_prefix("session "));
+    let session = session.unwrap_or_else(|| panic!("{first:?}"));
+    let second = folder.run(&["run", "which word?", "--session", session]).ok();
+    assert!(second.out.contains("dunlin"), "{second:?}");
+    check(&folder, &["dispatch", "ls"], 7, "no answer from");
+    check(&folder, &["run", "hi", "--detach"], 2, "needs a server that stays");
+}
+
+#[test]
+fn the_demo_holds_what_it_promises() {
+    let folder = Folder::new();
+    let demo = folder.run(&["demo", "--json"]).ok().json();
+    let [one, other] = [0, 1].map(|at| demo[0]["sandboxes"][at]["sandbox"].clone());
+    assert_ne!(one, other);
+    assert_eq!(demo[0]["word"], "heron");
+    assert_eq!(demo[0]["commit"].as_str().map(str::len), Some(40));
+}
+
+#[test]
+fn doctor_tells_of_each_wall() {
+    let folder = Folder::new();
+    let findings = folder.run(&["doctor", "--json", "--backend", "process"]);
+    assert_eq!(findings.code, Some(1), "the process backend does not isolate: {findings:?}");
+    let findings = findings.json();
+    let of = |what: &str| findings.iter().find(|it| it["what"] == what).map(|it| it["ok"].clone());
+    assert_eq!(of("backend process"), Some(json!(false)));
+    assert_eq!(of("worker program"), Some(json!(true)));
+    assert_eq!(of("model endpoint"), Some(json!(true)));
+    assert!(
+        findings.iter().any(|it| it["what"].as_str().is_some_and(|it| it.starts_with("wall ")))
+    );
+    let lost = folder.run_with(&["doctor"], &[("REMIT_BACKEND__WORKER", "/nowhere")]);
+    assert_eq!(lost.code, Some(1));
+    assert!(lost.out.contains("install `remit-worker` beside `remit`"), "{lost:?}");
+}

@@ -1,0 +1,10 @@
+//! Drives the real program over its real interfaces: processes, HTTP, signals.
+#![expect(clippy::panic, reason = "a test that cannot go on says why")]
+
+mod harness;
+
+mod authorization;
+mod bad_input;
+mod chat;
+mod command_line;
+mod start;
