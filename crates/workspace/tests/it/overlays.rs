@@ -262,6 +262,11 @@ fn random_changes_become_what_the_kernel_shows() {
         script.push_str("find . -type d -exec chmod u+rwx {} +\nset -e\n");
         let shown = overlay.run(&house, &script);
         check_landed(&house, &overlay, &shown);
+        // Nobody uses the old checkout any more: it is changed into the next one.
+        drop(overlay);
+        let next = house.checkout();
+        let delta = house.plain_delta(house.head(), next.path());
+        assert_eq!((delta.edits(), delta.refusals().count), (&[][..], 0), "seed {seed}");
         if seed % 8 == 0 {
             house.judge();
         }
