@@ -1,5 +1,6 @@
-//! Tasks of the repository: `ci` and `tidy`. Not shipped.
+//! Tasks of the repository: `ci`, `tidy`, `bench`. Not shipped.
 
+mod bench;
 mod ci;
 mod tidy;
 
@@ -15,12 +16,15 @@ enum Task {
     Ci,
     /// The rules of the house that no compiler checks. Also a test, so `cargo test` knows.
     Tidy,
+    /// Measures what SPECIFICATION.md promises, in ratios within one run.
+    Bench(bench::Options),
 }
 
 fn main() -> anyhow::Result<()> {
     match Task::parse() {
         Task::Ci => ci::run(&root()),
         Task::Tidy => tidy::run(&root()),
+        Task::Bench(options) => bench::run(&root(), &options),
     }
 }
 
