@@ -143,11 +143,15 @@ pub(super) async fn untrusted_input_runs_behind_walls_or_not_at_all(field: &Fiel
     launch.input_trust = InputTrust::Untrusted;
     launch.mounts[0].mode = Mode::Propose;
     let started = field.backend.start(launch, Box::new(|_| Ok(()))).await;
-    if field.isolates() {
-        let destroyed = started.expect("a box with all walls starts").destroy().await;
-        destroyed.expect("a box can be destroyed");
-    } else {
-        assert!(matches!(started, Err(StartError::Wall { .. })), "{started:?}");
+    match started {
+        Ok(running) => {
+            assert!(field.isolates(), "untrusted input runs without walls");
+            running.destroy().await.expect("a box can be destroyed");
+        }
+        Err(StartError::Wall { wall, .. }) => {
+            assert!(!field.stands(&wall), "refused for want of `{wall}`, which stands");
+        }
+        Err(other) => unreachable!("untrusted input is refused for a wall or not at all: {other}"),
     }
     field.nothing_is_left().await;
 }
