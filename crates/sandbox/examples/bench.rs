@@ -152,8 +152,11 @@ impl Bench {
     fn idle(&self, count: usize, figures: &mut Figures) -> Result<(), Error> {
         let before = free_kib();
         let begun = Instant::now();
-        let sleep = || self.spawn(&["/bin/sleep", "1000"], None);
-        let boxes = (0..count).map(|_| sleep()).collect::<Result<Vec<_>, _>>()?;
+        let nets = (0..count).map(|_| self.pool.lease()).collect::<Result<Vec<_>, _>>()?;
+        figures.add("net_namespace_ms", begun.elapsed().as_secs_f64() * 1e3 / count as f64);
+        let begun = Instant::now();
+        let sleep = |net| self.spawn(&["/bin/sleep", "1000"], Some(net));
+        let boxes = nets.iter().map(sleep).collect::<Result<Vec<_>, _>>()?;
         figures.add("box_idle_all_started_s", begun.elapsed().as_secs_f64());
         figures.add("box_idle_kib", (before - free_kib()) / count as f64);
         let sleep = || Command::new("/bin/sleep").arg("1000").spawn().ok();

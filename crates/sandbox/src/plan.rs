@@ -149,6 +149,9 @@ impl<'a> Plan<'a> {
         }
         let number = self.overlays;
         self.overlays += 1;
+        for folder in ["upper", "work"] {
+            self.scratch.make(Path::new(folder))?;
+        }
         let upper = PathBuf::from(format!("upper/{number}"));
         self.scratch.make_owned(&upper)?;
         self.scratch.make_owned(Path::new(&format!("work/{number}")))?;
@@ -189,6 +192,7 @@ impl<'a> Plan<'a> {
             point.ok_or_else(|| Error::NoMountPoint { target: target.display().to_string() })?;
         let shelf = PathBuf::from(format!("shelf/{}", self.shelves));
         self.shelves += 1;
+        self.scratch.make(Path::new("shelf"))?;
         self.scratch.make(&shelf)?;
         let source = text(Path::new("scratch").join(&shelf).as_os_str())?;
         let at = text(point.as_os_str())?;

@@ -90,11 +90,7 @@ impl Scratch {
         }
         let sticky = Mode::from_raw_mode(0o1777);
         chmodat(&self.root, "tmp", sticky, rustix::fs::AtFlags::empty())
-            .map_err(Error::host("open the tmp of a scratch to all"))?;
-        for name in ["upper", "work", "shelf"] {
-            self.make(Path::new(name))?;
-        }
-        Ok(())
+            .map_err(Error::host("open the tmp of a scratch to all"))
     }
 
     /// Makes a folder that belongs to us.

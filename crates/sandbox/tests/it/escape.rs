@@ -68,6 +68,7 @@ forbidden! {
         "for p in ('kernel/core_pattern', 'kernel/modprobe', 'vm/overcommit_memory', 'kernel/hostname', 'net/ipv4/ip_forward', 'kernel/ns_last_pid', 'user/max_user_namespaces', 'fs/binfmt_misc/register', 'kernel/randomize_va_space'):
             try: open('/proc/sys/' + p, 'w'); print(p)
             except OSError as e: assert e.errno in (errno.EROFS, errno.EACCES, errno.ENOENT), e" => "",
+    proc_is_read_only: "tried(lambda: open('/proc/self/comm', 'w'))\nprint([l.split()[5].split(',')[0] for l in open('/proc/self/mountinfo') if ' - proc ' in l][-1])" => "EROFS\nro",
     sysrq_cannot_be_triggered:
         "try: open('/proc/sysrq-trigger', 'w'); print('open')\nexcept OSError: print('closed')" => "closed",
     id_maps_cannot_be_written:
@@ -102,6 +103,8 @@ forbidden! {
     there_is_no_capability_in_any_set:
         "print({field(n) for n in ('CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb')})" => "{'0000000000000000'}",
     no_new_privileges_is_set: "print(field('NoNewPrivs'))" => "1",
+    groups_are_denied_to_the_user_namespace: "print(open('/proc/self/setgroups').read())" => "deny",
+    no_uid_regains_capabilities: "print(bin(sys_(NR_prctl, 27, 0, 0, 0, 0)))" => "0b11101111",
     a_filter_is_installed: "print(field('Seccomp'), field('Seccomp_filters'))" => "2 1",
     root_cannot_be_become:
         "for f in (os.setuid, os.seteuid, os.setgid, os.setegid): tried(lambda: f(0))\ntried(lambda: os.setgroups([0]))"
