@@ -61,7 +61,8 @@ impl Default for Options {
 }
 
 pub(crate) struct House {
-    pub(crate) folder: Arc<TempDir>,
+    pub(crate) folder: PathBuf,
+    temporary: Option<Arc<TempDir>>,
     pub(crate) ledger: Arc<SqliteLedger>,
     pub(crate) dispatcher: Dispatcher,
     pub(crate) workspaces: Workspaces,
@@ -77,15 +78,20 @@ impl House {
 
     /// A server on a state directory that another one may have left.
     pub(crate) async fn at(folder: Arc<TempDir>, options: Options) -> (Self, Recovered) {
-        let ledger = Arc::new(SqliteLedger::open(folder.path()).unwrap());
+        let (mut house, recovered) = Self::on(folder.path().to_owned(), options).await;
+        house.temporary = Some(folder);
+        (house, recovered)
+    }
+
+    /// The same where somebody else sees to the directory.
+    pub(crate) async fn on(folder: PathBuf, options: Options) -> (Self, Recovered) {
+        let ledger = Arc::new(SqliteLedger::open(&folder).unwrap());
         let tasks = Tasks::new();
         let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds));
-        let workspaces = Workspaces::new(folder.path(), tasks.clone()).unwrap();
+        let workspaces = Workspaces::new(&folder, tasks.clone()).unwrap();
         let (person, workspace) = people(&ledger, &workspaces, options.concurrent_max).await;
-        let config = ProcessConfig {
-            run: folder.path().join("run"),
-            worker: env!("CARGO_BIN_EXE_worker").into(),
-        };
+        let config =
+            ProcessConfig { run: folder.join("run"), worker: env!("CARGO_BIN_EXE_worker").into() };
         let backend = ProcessBackend::new(config, tasks.clone(), clock.clone()).unwrap();
         let runner = runner();
         let dispatcher = Dispatcher::new(Parts {
@@ -103,13 +109,17 @@ impl House {
                 runner: runner.name.clone(),
                 domain: "remit.local".to_owned(),
                 program: PathBuf::from("/bin/false"),
-                data: folder.path().to_owned(),
+                data: folder.clone(),
             },
             runners: [(runner.name.clone(), runner)].into(),
         });
         let dispatcher = dispatcher.unwrap();
         let recovered = dispatcher.recover().await.unwrap();
-        (Self { folder, ledger, dispatcher, workspaces, person, workspace, tasks }, recovered)
+        let temporary = None;
+        (
+            Self { folder, temporary, ledger, dispatcher, workspaces, person, workspace, tasks },
+            recovered,
+        )
     }
 
     pub(crate) fn principal(&self) -> Principal {
@@ -215,7 +225,7 @@ impl House {
 
     /// Writes a file into the workspace of the one box there is, as if its agent had.
     pub(crate) fn put_into_the_box(&self, name: &str) {
-        let run = self.folder.path().join("run");
+        let run = self.folder.join("run");
         let workspace = find(&run, "README.md").expect("the box has the workspace");
         std::fs::write(workspace.with_file_name(name), "").unwrap();
     }
@@ -233,7 +243,7 @@ impl House {
             }
         };
         tokio::time::timeout(DEADLINE, empty).await.expect("every place is given back");
-        let run = self.folder.path().join("run");
+        let run = self.folder.join("run");
         let left: Vec<_> = std::fs::read_dir(run).unwrap().flatten().collect();
         assert!(left.is_empty(), "{left:?}");
     }

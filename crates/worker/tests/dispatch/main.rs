@@ -6,6 +6,8 @@ mod chaos;
 #[cfg(test)]
 mod house;
 #[cfg(test)]
+mod kill;
+#[cfg(test)]
 mod life;
 #[cfg(test)]
 mod restart;
