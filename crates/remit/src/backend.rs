@@ -7,7 +7,7 @@ use anyhow::Context;
 use embedded::native::{NativeBackend, NativeConfig};
 use embedded::process::{ProcessBackend, ProcessConfig};
 use engine::port::{Backend, Clock, Wall};
-use engine::task::Tasks;
+use engine::task::{TaskKind, Tasks};
 use sha2::{Digest, Sha256};
 use tracing::warn;
 
@@ -59,7 +59,19 @@ pub(crate) fn open(
     }
     let native = NativeConfig::new(run, worker, prefix(data));
     let backend = NativeBackend::new(native, tasks.clone(), clock).map_err(no_walls)?;
-    Ok(Arc::new(backend))
+    let backend = Arc::new(backend);
+    warm(backend.clone(), tasks.clone());
+    Ok(backend)
+}
+
+/// Prepares what the first sandboxes need, while the server begins to serve.
+fn warm(backend: Arc<NativeBackend>, tasks: Tasks) {
+    tasks.clone().spawn(TaskKind::Connection, "warm", async move {
+        let warmed = tasks.blocking("warm the backend", move || backend.warm()).await;
+        if let Some(Err(problem)) = warmed {
+            warn!(%problem, "no network namespace could be prepared; the first sandboxes will be slower");
+        }
+    });
 }
 
 fn no_walls(why: impl std::fmt::Display) -> Failed {

@@ -27,6 +27,13 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve everything, on loopback unless told otherwise.
+    ///
+    /// The first start makes a person, a home workspace and their keys. Keys are stored as hashes;
+    /// the owner's own are kept in DIR/profile.json (mode 0600), from which later starts print them
+    /// and commands on this machine take them. When that file is lost, new keys are made.
+    /// SIGTERM or SIGINT stops in order: living agents are brought to an end and their work is kept,
+    /// what waits goes on with the next start. A second signal stops at once.
+    #[command(verbatim_doc_comment)]
     Up(Up),
     /// Say something to an agent and watch what it does.
     Run(Run),

@@ -121,11 +121,12 @@ impl Server {
         }
     }
 
-    /// Ends in order: connections first, then dispatches, then what is left.
+    /// Ends in order: nothing new is taken and what lives comes to its end, so that those who follow
+    /// it see how; then connections end.
     pub(crate) async fn shut_down(&self) {
-        self.connections.shut_down(CONNECTIONS_END).await;
         self.dispatcher.shut_down();
         self.work.shut_down(DISPATCHES_END).await;
+        self.connections.shut_down(CONNECTIONS_END).await;
     }
 }
 

@@ -148,3 +148,14 @@ async fn a_key_cannot_make_a_key_that_may_do_more() {
     let path = format!("/admin/users/{user}/tokens?scopes=admin");
     assert_eq!(me.post(&path, json!({})).await.status.as_u16(), 403);
 }
+
+#[tokio::test]
+async fn the_administrators_header_opens_the_administrators_routes_alone() {
+    let folder = Folder::new();
+    let server = Server::start(&folder);
+    let key = server.ready["admin_key"].as_str().expect("a key");
+    for (path, status) in [("/admin/users", 200), ("/agent/dispatches", 401)] {
+        let request = server.nobody().request("GET", path).header("x-admin-api-key", key);
+        assert_eq!(Answer::of(request).await.status.as_u16(), status, "{path}");
+    }
+}

@@ -263,10 +263,15 @@ impl Server {
         self.child.wait().expect("waited for");
     }
 
+    /// Asks it to stop.
+    pub(crate) fn ask_to_stop(&self) {
+        signal(self.pid(), rustix::process::Signal::TERM);
+    }
+
     /// Asks it to stop, and waits for its end.
     #[track_caller]
     pub(crate) fn stop(mut self) -> ExitStatus {
-        signal(self.pid(), rustix::process::Signal::TERM);
+        self.ask_to_stop();
         self.ended()
     }
 

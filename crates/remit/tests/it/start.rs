@@ -121,3 +121,18 @@ async fn a_stream_ends_when_the_server_stops_and_goes_on_with_the_next() {
     assert!(server.stop().success());
     events.rest().await;
 }
+
+#[tokio::test]
+async fn a_turn_that_runs_when_the_server_stops_ends_with_a_terminal_frame() {
+    let folder = Folder::new();
+    let mut server = Server::start(&folder);
+    let mut stream = server.client().chat(json!({"prompt": "say 2 words; sleep 60"})).await;
+    let dispatch = stream.header("x-unit-id");
+    server.client().until(&dispatch, "running").await;
+    server.ask_to_stop();
+    let frames = stream.rest().await;
+    assert!(server.ended().success());
+    let [.., done, complete] = frames.as_slice() else { panic!("{frames:#?}") };
+    assert_eq!((&done.data["type"], &done.data["ok"]), (&json!("done"), &json!(false)));
+    assert_eq!(complete.event, "turn-complete");
+}
