@@ -112,7 +112,7 @@ impl Supervisor {
         let Agent { listener, worker, reports, .. } = agent;
         let line = tokio::select! {
             biased;
-            _ = running.wait() => return Err(Ending::sandbox_died()),
+            exit = running.wait() => return Err(Ending::sandbox_died(exit)),
             line = timeout(CALL_MAX, Line::accept(&listener, worker, self.writer.reached())) => line,
         };
         let Ok(Ok(line)) = line else { return Err(Ending::worker_lost()) };

@@ -104,8 +104,14 @@ impl Ending {
         Self::failed(End::StartFailed, FailureCode::AgentStart, message)
     }
 
-    pub(crate) fn sandbox_died() -> Self {
-        let message = format!("The sandbox ended by itself. {GO_ON}");
+    pub(crate) fn sandbox_died(exit: Exit) -> Self {
+        let how = match exit {
+            Exit::Code(code) => format!("by itself, with status {code}"),
+            Exit::Signal(signal) => format!("by signal {signal}"),
+            Exit::OutOfMemory => "for want of memory".to_owned(),
+            Exit::Unknown => "by itself".to_owned(),
+        };
+        let message = format!("The sandbox ended {how}. {GO_ON}");
         Self::failed(End::Failed, FailureCode::SandboxDied, message)
     }
 
@@ -270,7 +276,10 @@ mod tests {
     fn want_of_memory_explains_a_death_and_nothing_else() {
         let died = Ending::agent_died(None, Some(9)).explained_by(Exit::OutOfMemory);
         assert_eq!(died.end, End::OutOfMemory);
-        assert_eq!(Ending::sandbox_died().explained_by(Exit::Signal(9)).end, End::Failed);
+        assert_eq!(
+            Ending::sandbox_died(Exit::Signal(9)).explained_by(Exit::Signal(9)).end,
+            End::Failed
+        );
         assert_eq!(Ending::stopped().explained_by(Exit::OutOfMemory).end, End::Stopped);
         let late = Ending::turn_too_long(Duration::from_secs(3)).explained_by(Exit::OutOfMemory);
         assert_eq!(late.failure.expect("it failed").code, FailureCode::TurnTimeout);

@@ -32,7 +32,7 @@ use crate::dispatcher::live::Registration;
 use crate::dispatcher::places::Place;
 use crate::kill_point::kill_point;
 use crate::line::{FromBox, Line};
-use crate::port::{LedgerError, OpenGate, Running};
+use crate::port::{Exit, LedgerError, OpenGate, Running};
 use crate::runner::TurnAsk;
 use crate::workspaces::{Author, MountedView, SessionFolder};
 
@@ -113,7 +113,7 @@ enum Happening {
     Order(Option<Order>),
     Box(FromBox),
     Report(Event),
-    Exit,
+    Exit(Exit),
     Up(Up),
     Flush,
     ShutDown,
@@ -247,7 +247,7 @@ impl Supervisor {
             () = until(at) => up.map_or(Happening::Flush, Happening::Up),
             from = agent.line.next() => Happening::Box(from),
             Some(event) = agent.reports.recv() => Happening::Report(event),
-            _ = running.wait() => Happening::Exit,
+            exit = running.wait() => Happening::Exit(exit),
             () = until(self.times.flush) => Happening::Flush,
         }
     }
@@ -261,7 +261,7 @@ impl Supervisor {
                 self.writer.push([event]);
                 self.gathered().await
             }
-            Happening::Exit => Err(Ending::sandbox_died()),
+            Happening::Exit(exit) => Err(Ending::sandbox_died(exit)),
             Happening::Up(up) => Err(self.is_up(up)),
             Happening::Flush => self.flush(None).await,
             Happening::ShutDown => Err(Ending::shut_down(self.writer.state())),

@@ -5,8 +5,11 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
+use embedded::system::SystemClock;
+use engine::port::{Append, Clock, Durability, Ledger, NewDispatch, Record};
 use engine::recovery::Recovered;
-use model::{End, Event, FailureCode, TurnOutcome};
+use futures_util::future::join_all;
+use model::{DispatchId, End, Event, FailureCode, Session, SessionId, State, TurnOutcome};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -153,4 +156,62 @@ fn kill_boxes(folder: &TempDir) {
         assert!(begun.elapsed().unwrap() < Duration::from_secs(30), "they do not die");
         std::thread::yield_now();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_is_quick_however_many_dispatches_are_over() {
+    let folder = Arc::new(TempDir::new().unwrap());
+    let (house, _) = House::at(folder.clone(), Options::default()).await;
+    let model = house.ask("write a").await;
+    house.dispatcher.cancel(&house.principal(), model.dispatch).await.unwrap();
+    let before = house.ledger.record(model.dispatch).await.unwrap().unwrap();
+    let many: Vec<u128> = (1..=10_000).collect();
+    for some in many.chunks(500) {
+        join_all(some.iter().map(|number| past(&house, &before, *number))).await;
+    }
+    house.shut_down().await;
+    drop(house);
+    let begun = SystemClock.instant();
+    let (house, recovered) = House::at(folder, Options::default()).await;
+    let took = SystemClock.instant().duration_since(begun);
+    assert_eq!(recovered, Recovered::default());
+    assert!(took < Duration::from_secs(1), "ready after {took:?}");
+    house.shut_down().await;
+}
+
+/// Writes a dispatch that is over.
+async fn past(house: &House, like: &Record, number: u128) {
+    let uuid = |kind: u128| uuid::Uuid::from_u128((kind << 100) | number);
+    let mut dispatch = like.dispatch.clone();
+    dispatch.id = DispatchId::from_uuid(uuid(1));
+    dispatch.session = SessionId::from_uuid(uuid(2));
+    let at = dispatch.created;
+    let (turn, prompt) = dispatch.start.turn();
+    let turn = Event::TurnAccepted { turn: turn.clone(), number: 1, prompt: prompt.to_owned() };
+    let session = Session {
+        id: dispatch.session,
+        subject: dispatch.subject,
+        runner: dispatch.runner.clone(),
+        home: house.workspace,
+        title: String::new(),
+        created: at,
+        last_active: at,
+        dispatch: Some(dispatch.id),
+    };
+    let id = dispatch.id;
+    let (claims, idempotency) = ("{}".to_owned(), None);
+    let new = NewDispatch { dispatch, claims, session, events: vec![turn], at, idempotency };
+    house.ledger.create(new).await.unwrap();
+    let record = house.ledger.open(id).await.unwrap();
+    let append = Append {
+        dispatch: id,
+        epoch: record.epoch,
+        events: vec![Event::Ended { end: End::Reaped, failure: None }],
+        at,
+        state: Some(State::Ended(End::Reaped)),
+        cursor: None,
+        recovery: None,
+        durability: Durability::Synced,
+    };
+    house.ledger.append(append).await.unwrap();
 }
