@@ -200,6 +200,8 @@ s.send(m); r = s.recv(4096); print(name(struct.unpack('=i', r[16:20])[0]))" => "
             print(name(-socket.socket(family).connect_ex(address)))
 tried(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('8.8.8.8', 53)))"
         => "ENETUNREACH\nENETUNREACH\nENETUNREACH\nEADDRNOTAVAIL\nENETUNREACH",
+    pairs_are_of_unix_sockets_alone:
+        "for family in (socket.AF_INET, 30, socket.AF_UNIX): tried(lambda: socket.socketpair(family))" => "EAFNOSUPPORT\nEAFNOSUPPORT\nok",
     names_are_not_resolved: "try: socket.getaddrinfo('example.org', 80); print('resolved')\nexcept OSError: print('no')" => "no",
 }
 
