@@ -95,7 +95,9 @@ pub(crate) fn worker(config: &Config) -> anyhow::Result<PathBuf> {
     path.canonicalize().map_err(|problem| {
         let what = format!("the worker program {} cannot be used: {problem}", path.display());
         Failed::new(Exit::Config, what)
-            .next("install `remit-worker` beside `remit`, or name it in backend.worker")
+            .next(
+                "install `remit-worker` beside `remit` (`cargo build -p remit` makes both), or name it in backend.worker",
+            )
             .into()
     })
 }

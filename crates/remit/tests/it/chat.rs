@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Folder, Frame, Server, Start};
+use crate::harness::{Answer, DEADLINE, Folder, Frame, Server, Start};
 
 fn kinds(frames: &[Frame]) -> Vec<&str> {
     frames.iter().map(|frame| frame.event.as_str()).collect()
@@ -180,4 +180,18 @@ async fn a_client_that_never_reads_holds_up_nobody() {
     };
     me.until(&dispatch, "idle").await;
     drop(deaf);
+}
+
+#[tokio::test]
+async fn a_silent_stream_says_that_it_is_alive() {
+    let folder = Folder::new();
+    let server = Server::start(&folder);
+    let me = server.client();
+    let turn = me.turn(json!({"prompt": "say 1 words"})).await.ok();
+    let last = me.events(&turn.dispatch).await.last().expect("an entry")["id"].clone();
+    let path = format!("/agent/dispatches/{}/events", turn.dispatch);
+    let path = format!("{path}?after={}", last.as_str().expect("an id"));
+    let mut silent = me.request("GET", &path).send().await.expect("the server answers");
+    let said = tokio::time::timeout(DEADLINE, silent.chunk()).await.expect("in time");
+    assert_eq!(said.expect("open").as_deref(), Some(b": keep-alive\n\n".as_slice()));
 }
