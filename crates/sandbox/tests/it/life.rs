@@ -267,6 +267,8 @@ fn after_kill_9_a_box_is_adopted_and_a_stranger_is_swept() {
     if stands(&launcher, Wall::Memory) {
         assert_eq!(launcher.sweep(&["kept"]).unwrap(), ["lost"]);
         eventually("the stranger is gone", || !is_alive(lost));
+    } else {
+        kill9(lost); // without cgroups nobody finds it
     }
     let flags = rustix::fs::OFlags::RDONLY;
     let mode = rustix::fs::Mode::empty();
@@ -320,7 +322,7 @@ fn a_uid_that_may_still_be_used_is_not_leased_again() {
 #[test]
 fn an_adopted_box_reaches_listeners_that_are_opened_anew() {
     let config = config();
-    let (mut victim, record, _) = start_victim(&config.prefix);
+    let (mut victim, record, lost) = start_victim(&config.prefix);
     victim.kill().unwrap();
     victim.wait().unwrap();
     let launcher = std::sync::Arc::new(Launcher::start(config).unwrap());
@@ -343,6 +345,7 @@ fn an_adopted_box_reaches_listeners_that_are_opened_anew() {
         eventually("the box has heard us", answer);
     }
     child.destroy().unwrap();
+    kill9(lost);
     launcher.sweep(&[]).unwrap();
 }
 
