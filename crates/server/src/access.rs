@@ -1,5 +1,5 @@
 //! Who asks, and whether they may. Nothing is decided here: a key is looked up by its hash, and
-//! every question goes to [`trust::authorize`].
+//! every question goes to [`trust::authorize()`].
 
 use std::collections::BTreeSet;
 

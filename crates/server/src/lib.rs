@@ -1,6 +1,6 @@
 //! What people reach: the HTTP API and its streams.
 //!
-//! Decides nothing: every permission is one call of [`trust::authorize`], every verb one call of the
+//! Decides nothing: every permission is one call of [`trust::authorize()`], every verb one call of the
 //! engine. Every route stands in [`ROUTES`]; errors become words in [`problem`] alone.
 
 pub mod problem;

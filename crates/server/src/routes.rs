@@ -1,5 +1,5 @@
 //! Every route of the server, as data. What is not in this table is not reachable, and what is in
-//! it asks [`trust::authorize`] before its handler runs.
+//! it asks [`trust::authorize()`] before its handler runs.
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -45,7 +45,7 @@ impl Method {
     }
 }
 
-/// What a route asks of [`trust::authorize`].
+/// What a route asks of [`trust::authorize()`].
 ///
 /// Before the handler, the question is put for what is the caller's own: so a key without the scope
 /// is refused first. A handler that meets a thing of somebody puts it again with its owner.

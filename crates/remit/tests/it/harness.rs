@@ -24,6 +24,9 @@ use serde_json::{Value, json};
 /// How long anything may take before a test fails.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
+/// How long a server may take to stop in order when its test is over.
+const STOP: Duration = Duration::from_secs(15);
+
 /// A folder for one test: the data of its server, and the home of its commands.
 pub(crate) struct Folder(tempfile::TempDir);
 
@@ -205,7 +208,7 @@ fn collect(mut from: impl Read, to: &Mutex<String>) {
     }
 }
 
-/// A running `remit up`. Killed when it is dropped.
+/// A running `remit up`. Stopped when it is dropped.
 pub(crate) struct Server {
     child: Child,
     log: Arc<Mutex<String>>,
@@ -278,22 +281,31 @@ impl Server {
     /// Waits for its end.
     #[track_caller]
     pub(crate) fn ended(&mut self) -> ExitStatus {
+        assert!(self.ends_within(DEADLINE), "the server did not end in time:\n{}", self.log());
+        self.child.wait().expect("waited for")
+    }
+
+    fn ends_within(&self, deadline: Duration) -> bool {
         let id = rustix::process::Pid::from_child(&self.child);
         let pidfd = rustix::process::pidfd_open(id, rustix::process::PidfdFlags::empty());
         let pidfd = pidfd.expect("its process is there until it is waited for");
-        let deadline = rustix::event::Timespec::try_from(DEADLINE).expect("small");
+        let deadline = rustix::event::Timespec::try_from(deadline).expect("small");
         let mut over = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
-        let ready = rustix::event::poll(&mut over, Some(&deadline)).expect("polled");
-        assert_eq!(ready, 1, "the server did not end in time:\n{}", self.log());
-        self.child.wait().expect("waited for")
+        rustix::event::poll(&mut over, Some(&deadline)).expect("polled") == 1
     }
 }
 
+/// Stopped in order where it still runs, so that a test leaves no sandbox and no cgroup behind.
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended, and been waited for, before.
-        let _killed = self.child.kill();
-        let _gone = self.child.wait();
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.ask_to_stop();
+            if !self.ends_within(STOP) {
+                // It ended just now, then, or does so now.
+                let _killed = self.child.kill();
+            }
+            let _gone = self.child.wait();
+        }
         if std::thread::panicking() {
             #[expect(clippy::print_stderr, reason = "only the log tells why a test failed")]
             {

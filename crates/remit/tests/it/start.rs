@@ -31,7 +31,7 @@ async fn no_key_stands_in_the_store_or_the_log() {
     let keys =
         ["key", "admin_key"].map(|key| server.ready[key].as_str().expect("a key").to_owned());
     let log = server.log();
-    server.kill();
+    assert!(server.stop().success());
     for key in keys {
         assert!(!log.contains(&key), "a key in the log");
         for entry in std::fs::read_dir(folder.data()).expect("a folder") {
