@@ -52,11 +52,22 @@ pub const KILL_POINTS: &[&str] = &[
 #[inline]
 pub fn kill_point(_name: &'static str) {}
 
+/// Chooses where this process dies, as `REMIT_KILL_POINT=name` or `name:nth` in its environment says.
+/// Knows no such variable without the feature.
+#[cfg(not(feature = "kill-points"))]
+#[inline]
+pub fn arm_as_asked(
+    _variables: &std::collections::BTreeMap<String, String>,
+) -> Result<(), std::convert::Infallible> {
+    Ok(())
+}
+
 #[cfg(feature = "kill-points")]
-pub use armed::{UnknownKillPoint, arm, kill_point};
+pub use armed::{UnknownKillPoint, arm, arm_as_asked, kill_point};
 
 #[cfg(feature = "kill-points")]
 mod armed {
+    use std::collections::BTreeMap;
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -74,6 +85,14 @@ mod armed {
             return Err(unknown());
         }
         ARMED.set((name.to_owned(), AtomicU64::new(nth))).map_err(|_| unknown())
+    }
+
+    /// Chooses where this process dies, as `REMIT_KILL_POINT=name` or `name:nth` in its environment
+    /// says.
+    pub fn arm_as_asked(variables: &BTreeMap<String, String>) -> Result<(), UnknownKillPoint> {
+        let Some(point) = variables.get("REMIT_KILL_POINT") else { return Ok(()) };
+        let (name, nth) = point.split_once(':').unwrap_or((point, "1"));
+        arm(name, nth.parse().map_err(|_| UnknownKillPoint(point.clone()))?)
     }
 
     /// Kills this process if the test chose this point.

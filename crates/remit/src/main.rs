@@ -78,22 +78,13 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
     let config = Config::load(&surroundings, cli.flags())?;
     let usual = if matches!(cli.command, Command::Up(_)) { "info" } else { "warn" };
     telemetry::start(&config, &surroundings, usual)?;
-    #[cfg(feature = "kill-points")]
-    arm(&surroundings)?;
+    engine::kill_point::arm_as_asked(&surroundings.variables)?;
     if let Command::Config(ConfigVerb::Show { origin }) = cli.command {
         command::show::config(&config, origin, cli.json)?;
         return Ok(Exit::Ok);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(obey(cli, config))
-}
-
-/// Chooses where this process dies, as `REMIT_KILL_POINT=name` or `name:nth` says.
-#[cfg(feature = "kill-points")]
-fn arm(surroundings: &Surroundings) -> anyhow::Result<()> {
-    let Some(point) = surroundings.variables.get("REMIT_KILL_POINT") else { return Ok(()) };
-    let (name, nth) = point.split_once(':').unwrap_or((point, "1"));
-    Ok(engine::kill_point::arm(name, nth.parse()?)?)
 }
 
 async fn obey(cli: Cli, config: Config) -> anyhow::Result<Exit> {
