@@ -476,6 +476,13 @@ impl Stream {
         Self { response, buffer: vec![] }
     }
 
+    /// The same of a server that may go away; none when it has.
+    pub(crate) async fn attempt(request: reqwest::RequestBuilder) -> Option<Self> {
+        let response = request.send().await.ok()?;
+        assert_eq!(response.status(), StatusCode::OK, "{response:?}");
+        Some(Self { response, buffer: vec![] })
+    }
+
     #[track_caller]
     pub(crate) fn header(&self, name: &str) -> String {
         self.response.headers()[name].to_str().expect("text").to_owned()

@@ -2,9 +2,12 @@
 #![expect(clippy::panic, reason = "a test that cannot go on says why")]
 
 mod harness;
+mod judge;
 
 mod authorization;
 mod bad_input;
 mod chat;
 mod command_line;
+mod conversation;
+mod kills;
 mod start;
