@@ -10,11 +10,12 @@ use super::server::{Seen, Server, now};
 use super::{Figure, quantile};
 
 /// Keeps a box for no time at all after its turn, so that its end can be measured.
-const NO_IDLE: (&str, &str) = ("REMIT_LIMITS__IDLE_SECONDS", "0");
+const NO_IDLE: (&str, &str) = ("REMIT_LIMITS__IDLE_S", "0");
 /// Keeps a box for longer than the measurement takes.
-const LONG_IDLE: (&str, &str) = ("REMIT_LIMITS__IDLE_SECONDS", "3600");
+const LONG_IDLE: (&str, &str) = ("REMIT_LIMITS__IDLE_S", "3600");
 /// As many dispatches at once as the measurement needs.
-const MANY: (&str, &str) = ("REMIT_LIMITS__CONCURRENT", "8000");
+const MANY: [(&str, &str); 2] =
+    [("REMIT_LIMITS__LIVE", "8000"), ("REMIT_LIMITS__LIVE_PER_PERSON", "8000")];
 
 /// Cold dispatches one after another, many at once, and a thousand idle ones.
 pub(crate) fn measure(root: &Path) -> anyhow::Result<Vec<Figure>> {
@@ -28,7 +29,7 @@ pub(crate) fn measure(root: &Path) -> anyhow::Result<Vec<Figure>> {
 }
 
 async fn cold(root: &Path) -> anyhow::Result<Vec<Figure>> {
-    let server = Server::start(root, &[NO_IDLE, MANY])?;
+    let server = Server::start(root, &[NO_IDLE, MANY[0], MANY[1]])?;
     let idle_resident = server.resident_kib()? / 1024.0;
     let (mut first, mut word, mut complete, mut gone) = (vec![], vec![], vec![], vec![]);
     for round in 0..60 {
@@ -53,7 +54,7 @@ async fn cold(root: &Path) -> anyhow::Result<Vec<Figure>> {
 }
 
 async fn at_once(root: &Path) -> anyhow::Result<Vec<Figure>> {
-    let server = Arc::new(Server::start(root, &[NO_IDLE, MANY])?);
+    let server = Arc::new(Server::start(root, &[NO_IDLE, MANY[0], MANY[1]])?);
     let mut figures = Vec::new();
     for width in [1_usize, 8, 32] {
         let rounds = 200 / width.min(8);
@@ -80,7 +81,7 @@ async fn at_once(root: &Path) -> anyhow::Result<Vec<Figure>> {
 
 async fn idle(root: &Path) -> anyhow::Result<Vec<Figure>> {
     const COUNT: u32 = 1_000;
-    let server = Arc::new(Server::start(root, &[LONG_IDLE, MANY])?);
+    let server = Arc::new(Server::start(root, &[LONG_IDLE, MANY[0], MANY[1]])?);
     server.chat("say 1 words").await?;
     let (before, server_before) = (available_kib()?, server.resident_kib()?);
     let begun = now();
@@ -103,7 +104,7 @@ pub(crate) fn streams(root: &Path) -> anyhow::Result<Vec<Figure>> {
     const COUNT: u32 = 5_000;
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
-        let server = Arc::new(Server::start(root, &[LONG_IDLE, MANY])?);
+        let server = Arc::new(Server::start(root, &[LONG_IDLE, MANY[0], MANY[1]])?);
         let seen = server.chat("say 3 words").await?;
         let mut calm = health(&server).await?;
         let before = server.resident_kib()?;

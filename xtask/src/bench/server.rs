@@ -76,10 +76,10 @@ impl Server {
         while let Some(chunk) = response.chunk().await? {
             first_frame.get_or_insert_with(|| begun.elapsed());
             text.push_str(&String::from_utf8_lossy(&chunk));
-            if first_word.is_none() && text.contains("event: message-delta") {
+            if first_word.is_none() && text.contains("message-delta") {
                 first_word = Some(begun.elapsed());
             }
-            if text.contains("event: turn-complete") {
+            if text.contains("turn-complete") {
                 let first_frame = first_frame.unwrap_or_default();
                 return Ok(Seen { dispatch, first_frame, first_word, complete: begun.elapsed() });
             }
@@ -89,7 +89,7 @@ impl Server {
 
     /// Says something in a new conversation; the stream is the caller's to read, or not.
     pub(crate) async fn ask(&self, prompt: &str) -> anyhow::Result<reqwest::Response> {
-        let body = json!({"prompt": prompt, "session": "new"});
+        let body = json!({"prompt": prompt});
         let request = self.client.post(format!("{}/agent/chat", self.url));
         let response = request.header("x-api-key", &self.key).json(&body).send().await?;
         let status = response.status();
