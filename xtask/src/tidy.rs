@@ -41,7 +41,7 @@ const EDGES: &[(&str, &[&str])] = &[
 const NARROW: &[(&str, &[&str])] = &[
     ("model", &["serde", "serde_json", "thiserror", "uuid"]),
     ("trust", &["serde", "serde_json", "thiserror"]),
-    ("sandbox", &["landlock", "libc", "rustix", "thiserror"]),
+    ("sandbox", &["libc", "rustix", "thiserror"]),
     ("worker", &["rustix"]),
 ];
 
