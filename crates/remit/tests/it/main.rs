@@ -10,4 +10,5 @@ mod chat;
 mod command_line;
 mod conversation;
 mod kills;
+mod leftovers;
 mod start;
