@@ -163,7 +163,7 @@ pub enum Event {
         title: String,
         /// What kind of tool it is.
         kind: ToolKind,
-        /// The arguments, as the agent gave them; absent while they are not known.
+        /// The arguments, as the agent gave them; null while they are not known.
         arguments: Value,
         /// The files it concerns.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -173,6 +173,10 @@ pub enum Event {
     ToolUpdate {
         /// The agent's id of the call.
         call: String,
+        /// The tool, in one word: in the one update that brings the arguments, or the end, of a call
+        /// that was told without arguments.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tool: Option<String>,
         /// Where it stands.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         status: Option<ToolStatus>,

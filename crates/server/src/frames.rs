@@ -28,11 +28,15 @@ pub(crate) fn frames(event: &Event, shown: &Shown) -> Frames {
             vec![json!({"type": "turn-accepted"})]
         }
         Event::Message { text, .. } => vec![json!({"type": "message-delta", "text": text})],
-        Event::ToolCall { call, tool, arguments, .. } => {
-            vec![json!({"type": "tool-call", "tool": tool, "args": arguments, "callId": call})]
-        }
-        Event::ToolUpdate { call, status: Some(status), title, result, .. } => {
-            tool_result(call, *status, result.as_ref().or(title.as_ref()))
+        // A call without arguments is shown by the update that brings them, or ends it.
+        Event::ToolCall { arguments: Value::Null, .. } => vec![],
+        Event::ToolCall { call, tool, arguments, .. } => vec![tool_call(call, tool, arguments)],
+        Event::ToolUpdate { call, tool, status, title, arguments, result, .. } => {
+            let arguments = arguments.as_ref().unwrap_or(&Value::Null);
+            let shown = tool.as_ref().map(|tool| tool_call(call, tool, arguments));
+            let text = result.as_ref().or(title.as_ref());
+            let over = status.and_then(|status| tool_result(call, status, text));
+            shown.into_iter().chain(over).collect()
         }
         Event::Commit { commit, .. } => vec![json!({"type": "commit", "sha": commit})],
         Event::Refused { refusals, .. } => {
@@ -61,15 +65,19 @@ pub(crate) fn frames(event: &Event, shown: &Shown) -> Frames {
     Frames { frames, last: false }
 }
 
-fn tool_result(call: &str, status: ToolStatus, text: Option<&String>) -> Vec<Value> {
+fn tool_call(call: &str, tool: &str, arguments: &Value) -> Value {
+    json!({"type": "tool-call", "tool": tool, "args": arguments, "callId": call})
+}
+
+fn tool_result(call: &str, status: ToolStatus, text: Option<&String>) -> Option<Value> {
     let ok = match status {
-        ToolStatus::Pending | ToolStatus::InProgress => return vec![],
+        ToolStatus::Pending | ToolStatus::InProgress => return None,
         ToolStatus::Completed => true,
         ToolStatus::Failed => false,
     };
     let summary: String =
         text.map(String::as_str).unwrap_or_default().chars().take(SUMMARY_CHARS_MAX).collect();
-    vec![json!({"type": "tool-result", "callId": call, "ok": ok, "summary": summary})]
+    Some(json!({"type": "tool-result", "callId": call, "ok": ok, "summary": summary}))
 }
 
 fn ended(outcome: &TurnOutcome, reply: &str, shown: &Shown) -> Vec<Value> {
@@ -187,6 +195,7 @@ mod tests {
     fn update(status: Option<ToolStatus>, result: Option<&str>) -> Event {
         Event::ToolUpdate {
             call: "c1".to_owned(),
+            tool: None,
             status,
             title: None,
             arguments: None,
@@ -205,6 +214,36 @@ mod tests {
         let long = "ü".repeat(9_000);
         let cut = "ü".repeat(SUMMARY_CHARS_MAX);
         check(&update(Some(ToolStatus::Completed), Some(&long)), &[result(true, &cut)], false);
+    }
+
+    #[test]
+    fn a_call_is_shown_once_with_the_arguments_that_come_later() {
+        let bare = Event::ToolCall {
+            call: "c1".to_owned(),
+            tool: "Write".to_owned(),
+            title: "Write".to_owned(),
+            kind: model::ToolKind::Edit,
+            arguments: Value::Null,
+            locations: vec![],
+        };
+        check(&bare, &[], false);
+        let whole = |tool: Option<&str>, status, arguments| Event::ToolUpdate {
+            call: "c1".to_owned(),
+            tool: tool.map(str::to_owned),
+            status: Some(status),
+            title: None,
+            arguments,
+            result: None,
+            diffs: vec![],
+        };
+        let args = json!({"file_path": "a"});
+        let call = |args: &Value| json!({"type": "tool-call", "tool": "Write", "args": args, "callId": "c1"});
+        let over = json!({"type": "tool-result", "callId": "c1", "ok": true, "summary": ""});
+        let at_work = whole(Some("Write"), ToolStatus::InProgress, Some(args.clone()));
+        check(&at_work, &[call(&args)], false);
+        check(&whole(None, ToolStatus::InProgress, Some(args)), &[], false);
+        let never_dressed = whole(Some("Write"), ToolStatus::Completed, None);
+        check(&never_dressed, &[call(&Value::Null), over], false);
     }
 
     #[test]

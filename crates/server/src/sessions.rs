@@ -80,7 +80,14 @@ impl Answer {
             Event::ToolCall { call, tool, arguments, .. } if self.ops.len() < OPS_MAX => {
                 self.ops.push(json!({"tool": tool, "args": arguments, "callId": call}));
             }
-            Event::ToolUpdate { call, status: Some(status), .. } => self.close(call, *status),
+            Event::ToolUpdate { call, status, arguments, .. } => {
+                if let (Some(arguments), Some(op)) = (arguments, self.op(call)) {
+                    op.insert("args".to_owned(), arguments.clone());
+                }
+                if let Some(status) = status {
+                    self.close(call, *status);
+                }
+            }
             Event::Commit { commit, .. } if self.ops.len() < OPS_MAX => {
                 self.ops.push(json!({"commit": commit}));
             }
@@ -102,9 +109,13 @@ impl Answer {
             ToolStatus::Completed => true,
             ToolStatus::Failed => false,
         };
-        let op = self.ops.iter_mut().rev().find(|op| op["callId"] == call);
-        if let Some(op) = op.and_then(Value::as_object_mut) {
+        if let Some(op) = self.op(call) {
             op.insert("ok".to_owned(), ok.into());
         }
+    }
+
+    fn op(&mut self, call: &str) -> Option<&mut serde_json::Map<String, Value>> {
+        let op = self.ops.iter_mut().rev().find(|op| op["callId"] == call);
+        op.and_then(Value::as_object_mut)
     }
 }

@@ -64,7 +64,8 @@ pub(super) fn tool_call(log: &mut Log, step: &mut Step, call: &ToolCall<'_>) {
     let over = matches!(status, Some(ToolStatus::Completed | ToolStatus::Failed));
     let moved = known && (status.is_some() || title.is_some() || arguments.is_some());
     if moved || over || result.is_some() || !diffs.is_empty() {
+        let tool = (over || arguments.is_some()).then(|| log.dress(&call.id)).flatten();
         let call = bound::id(&call.id);
-        step.events.push(Event::ToolUpdate { call, status, title, arguments, result, diffs });
+        step.events.push(Event::ToolUpdate { call, tool, status, title, arguments, result, diffs });
     }
 }

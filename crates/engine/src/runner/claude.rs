@@ -187,10 +187,15 @@ impl Claude {
         let arguments = bound::arguments(input);
         let title = title(tool, arguments.as_ref());
         if self.state.log.knows(id) {
-            let (call, title) = (bound::id(id), Some(bound::line(&title)));
-            let status = Some(ToolStatus::InProgress);
-            let (result, diffs) = (None, Vec::new());
-            step.events.push(Event::ToolUpdate { call, status, title, arguments, result, diffs });
+            step.events.push(Event::ToolUpdate {
+                call: bound::id(id),
+                tool: arguments.as_ref().and_then(|_| self.state.log.dress(id)),
+                status: Some(ToolStatus::InProgress),
+                title: Some(bound::line(&title)),
+                arguments,
+                result: None,
+                diffs: vec![],
+            });
         } else {
             let locations = location(arguments.as_ref()).into_iter().collect();
             let call = Call { id, tool, title: &title, kind: kind_of(tool), arguments, locations };
@@ -209,6 +214,7 @@ impl Claude {
             let failed = block.is_error.unwrap_or(false);
             step.events.push(Event::ToolUpdate {
                 call: bound::id(id),
+                tool: self.state.log.dress(id),
                 status: Some(if failed { ToolStatus::Failed } else { ToolStatus::Completed }),
                 title: None,
                 arguments: None,

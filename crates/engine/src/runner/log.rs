@@ -14,6 +14,8 @@ use super::{Reply, Step, TurnAsk, bound};
 const DIAGNOSTICS_MAX: u32 = 20;
 /// The most tool calls of one turn that are told apart from new ones.
 const CALLS_KNOWN_MAX: usize = 512;
+/// The most tool calls at once whose arguments are awaited.
+const CALLS_BARE_MAX: usize = 32;
 
 /// What the running turn, or else the last one, has said.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -24,6 +26,9 @@ pub(super) struct Log {
     open: Option<Voice>,
     message: Option<u32>,
     calls: VecDeque<u64>,
+    /// Calls that were told without arguments, with their tools.
+    #[serde(default)]
+    bare: VecDeque<(u64, String)>,
     diagnostics: u32,
     outcome: Option<TurnOutcome>,
     #[serde(skip)]
@@ -132,6 +137,12 @@ impl Log {
         self.close_item();
         let mut locations = call.locations;
         locations.truncate(bound::LIST_MAX);
+        if call.arguments.is_none() {
+            if self.bare.len() == CALLS_BARE_MAX {
+                self.bare.pop_front();
+            }
+            self.bare.push_back((hash(call.id), bound::id(call.tool)));
+        }
         step.events.push(Event::ToolCall {
             call: bound::id(call.id),
             tool: bound::id(call.tool),
@@ -140,6 +151,13 @@ impl Log {
             arguments: call.arguments.unwrap_or(Value::Null),
             locations: locations.iter().map(|path| bound::line(path)).collect(),
         });
+    }
+
+    /// The tool of a call that was told without arguments: once, when they come or it is over.
+    pub(super) fn dress(&mut self, call: &str) -> Option<String> {
+        let call = hash(call);
+        let at = self.bare.iter().position(|(bare, _)| *bare == call)?;
+        self.bare.remove(at).map(|(_, tool)| tool)
     }
 
     /// Something broke the protocol, or is worth knowing for who looks for a fault.
@@ -160,6 +178,7 @@ impl Log {
         }
         self.outcome = Some(outcome);
         self.calls.clear();
+        self.bare.clear();
         self.close_item();
         self.say_outcome(step);
     }
