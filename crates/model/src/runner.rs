@@ -31,6 +31,9 @@ pub struct Runner {
     pub version: Option<String>,
     /// Where its program comes from.
     pub program: Program,
+    /// For people: the command that installs it on the server, where it does not come with Remit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub install: Option<String>,
     /// What is run for a new conversation. `{session}` stands for the agent's own session id (a UUID
     /// derived from ours), `{model}` for the model's name.
     pub argv: Vec<String>,
@@ -56,7 +59,8 @@ pub struct Runner {
 pub enum Program {
     /// Our own binary, mounted read-only at `/opt/remit`.
     BuiltIn,
-    /// A folder of the host, mounted read-only at `/opt/runner`.
+    /// A folder of the host, mounted read-only at `/opt/runner`. In a file, a relative one stands below
+    /// the server's data folder.
     Folder(PathBuf),
 }
 

@@ -17,7 +17,7 @@ use engine::runner::builtin_runners;
 use engine::task::{TaskKind, Tasks};
 use engine::workspaces::Workspaces;
 use gate::{Broker, Endpoint, EndpointParts, Secret, Setup};
-use model::{Limits, ModelApi, Runner, RunnerName};
+use model::{Limits, ModelApi, Program, Runner, RunnerName};
 use server::{Defaults, Hosts};
 use tokio::net::TcpListener;
 
@@ -202,18 +202,31 @@ pub(crate) fn endpoint(config: &Config) -> Result<Option<Endpoint>, Failed> {
     endpoint.map(Some).map_err(|problem| Failed::new(Exit::Config, problem.to_string()))
 }
 
-/// The runners that come with the program, and those of `<data>/runners/*.toml`.
+/// The runners that come with the program, and those of `<data>/runners/*.toml`; their folders whole.
 fn runners(data: &Path) -> anyhow::Result<BTreeMap<RunnerName, Runner>> {
-    let mut runners: BTreeMap<_, _> =
-        builtin_runners().into_iter().map(|runner| (runner.name.clone(), runner)).collect();
+    let mut runners = builtin_runners();
     let folder = data.join("runners");
-    let entries = match std::fs::read_dir(&folder) {
+    runners.extend(runner_files(&folder).with_context(|| folder.display().to_string())?);
+    for runner in &mut runners {
+        if let Program::Folder(folder) = &mut runner.program {
+            *folder = data.join(&*folder);
+        }
+    }
+    Ok(runners.into_iter().map(|runner| (runner.name.clone(), runner)).collect())
+}
+
+/// The runners of the files in this folder, in the order of their paths.
+fn runner_files(folder: &Path) -> anyhow::Result<Vec<Runner>> {
+    let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(problem) if problem.kind() == std::io::ErrorKind::NotFound => return Ok(runners),
-        Err(problem) => return Err(problem).with_context(|| folder.display().to_string()),
+        Err(problem) if problem.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
+        Err(problem) => return Err(problem.into()),
     };
-    for entry in entries {
-        let path = entry?.path();
+    let paths: Result<Vec<_>, _> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
+    let mut paths = paths?;
+    paths.sort();
+    let mut runners = vec![];
+    for path in paths {
         if path.extension().is_none_or(|extension| extension != "toml") {
             continue;
         }
@@ -221,7 +234,7 @@ fn runners(data: &Path) -> anyhow::Result<BTreeMap<RunnerName, Runner>> {
         let runner: Runner = toml::from_str(&text).map_err(|problem| {
             Failed::new(Exit::Config, format!("{}: {problem}", path.display()))
         })?;
-        runners.insert(runner.name.clone(), runner);
+        runners.push(runner);
     }
     Ok(runners)
 }

@@ -12,9 +12,9 @@ use crate::access::Caller;
 use crate::api::Api;
 use crate::chat::{Chat, Choice, find};
 use crate::problem::{
-    CONFLICT, INTERNAL, INVALID, NOT_CONFORMANT, NOT_FOUND, Problem, REUSED_KEY, TOO_LARGE,
-    TOO_MANY, UNAVAILABLE, UNKNOWN_DISPATCH, UNKNOWN_RUNNER, UNKNOWN_SESSION, UNKNOWN_WORKSPACE,
-    UNTRUSTED_WRITE,
+    CONFLICT, INTERNAL, INVALID, NOT_CONFORMANT, NOT_FOUND, Problem, REUSED_KEY,
+    RUNNER_NOT_INSTALLED, TOO_LARGE, TOO_MANY, UNAVAILABLE, UNKNOWN_DISPATCH, UNKNOWN_RUNNER,
+    UNKNOWN_SESSION, UNKNOWN_WORKSPACE, UNTRUSTED_WRITE,
 };
 
 /// A chat as something said in a conversation.
@@ -108,6 +108,7 @@ impl From<DispatchError> for Problem {
                 let _written = write!(words, "; GET /agent/runners lists them");
                 Self::new(UNKNOWN_RUNNER, words)
             }
+            DispatchError::RunnerNotInstalled { .. } => told(RUNNER_NOT_INSTALLED),
             DispatchError::UnknownWorkspace(_) => told(UNKNOWN_WORKSPACE),
             DispatchError::UnknownSession(_) => told(UNKNOWN_SESSION),
             DispatchError::UnknownDispatch(_) => told(UNKNOWN_DISPATCH),

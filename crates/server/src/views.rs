@@ -57,6 +57,8 @@ pub(crate) fn runner(runner: &Runner) -> Value {
         "version": runner.version,
         "protocol": runner.protocol,
         "model_api": runner.model_api,
+        "installed": engine::runner::is_installed(runner),
+        "install": runner.install,
     })
 }
 

@@ -18,6 +18,7 @@ use super::live::{Found, Mailbox, Registration};
 use super::{Dispatcher, Full};
 use crate::kill_point::kill_point;
 use crate::port::{Accepted, Idempotency, LedgerError, NewDispatch, Person};
+use crate::runner::is_installed;
 use crate::supervisor::{Charge, Entry, Order, ask_of, supervise};
 use crate::task::TaskKind;
 use crate::workspaces::Author;
@@ -80,8 +81,12 @@ impl Dispatcher {
         let parts = &self.world.parts;
         check_mounts(&ask.mounts)?;
         ask.limits.as_ref().map_or(Ok(()), check_limits)?;
-        if !parts.runners.contains_key(&ask.runner) {
+        let Some(runner) = parts.runners.get(&ask.runner) else {
             return Err(DispatchError::UnknownRunner(ask.runner));
+        };
+        if !is_installed(runner) {
+            let (runner, install) = (ask.runner, runner.install.clone());
+            return Err(DispatchError::RunnerNotInstalled { runner, install });
         }
         let fingerprint = parts.backend.fingerprint();
         if ask.trigger.input_trust() == InputTrust::Untrusted && !fingerprint.isolates {

@@ -22,6 +22,14 @@ pub enum DispatchError {
     /// There is no runner of that name.
     #[error("there is no runner `{0}`")]
     UnknownRunner(RunnerName),
+    /// The program of the runner is not on this host.
+    #[error("the runner `{runner}` is not installed on this server{}", how(.install.as_deref()))]
+    RunnerNotInstalled {
+        /// The runner.
+        runner: RunnerName,
+        /// The command that installs it, where one is known.
+        install: Option<String>,
+    },
     /// The subject has no workspace of that id or name.
     #[error("there is no workspace `{0}`")]
     UnknownWorkspace(String),
@@ -115,6 +123,11 @@ pub enum DispatchError {
     /// A workspace cannot be read.
     #[error("a workspace cannot be read")]
     Workspace(#[from] WorkspacesError),
+}
+
+fn how(install: Option<&str>) -> String {
+    install
+        .map_or_else(String::new, |install| format!("; who runs it installs it with `{install}`"))
 }
 
 impl From<LedgerError> for DispatchError {

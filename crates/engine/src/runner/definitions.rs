@@ -17,6 +17,7 @@ fn remit() -> Runner {
         title: "The built-in agent: small, any model that speaks chat completions".to_owned(),
         version: None,
         program: Program::BuiltIn,
+        install: None,
         argv: texts(&["/opt/remit/remit", "agent"]),
         resume_argv: None,
         env: pairs(&[
@@ -47,6 +48,7 @@ fn claude_code() -> Runner {
         title: "Claude Code 2.1.330 from npm, with any model behind the gate".to_owned(),
         version: Some("2.1.330".to_owned()),
         program: Program::Folder("runners/claude-code".into()),
+        install: Some(CLAUDE_INSTALL.to_owned()),
         argv: session("--session-id"),
         resume_argv: Some(session("--resume")),
         env: pairs(&[
@@ -71,6 +73,10 @@ fn claude_code() -> Runner {
         settings: pairs(&[("claude.json", CLAUDE_SETTINGS)]),
     }
 }
+
+/// What puts Claude Code into its place, once.
+const CLAUDE_INSTALL: &str =
+    "npm install --prefix <data>/runners/claude-code @anthropic-ai/claude-code@2.1.330";
 
 /// Settings that outrank those of a workspace, were any read.
 const CLAUDE_SETTINGS: &str = "{\"disableAllHooks\":true,\"enableAllProjectMcpServers\":false,\

@@ -22,7 +22,7 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 
 use model::event::Failure;
-use model::{Event, FailureCode, Protocol, Runner, SessionId, TurnId, TurnOutcome};
+use model::{Event, FailureCode, Program, Protocol, Runner, SessionId, TurnId, TurnOutcome};
 
 /// Drives one agent over its life: one process, one conversation, many turns.
 ///
@@ -141,6 +141,17 @@ pub fn adapter(runner: &Runner, context: LaunchContext) -> Box<dyn Adapter> {
     }
 }
 
+/// Whether what `runner` runs is on this host: its folder, and the first thing below `/opt/runner`
+/// that its command names. Looks at the file system; the built-in agent is always there.
+pub fn is_installed(runner: &Runner) -> bool {
+    let Program::Folder(folder) = &runner.program else { return true };
+    let program = runner.argv.iter().find_map(|word| word.strip_prefix(RUNNER_ROOT));
+    match program {
+        Some(program) => folder.join(program).exists(),
+        None => folder.is_dir(),
+    }
+}
+
 /// The program that `runner` runs for this conversation.
 fn process(runner: &Runner, context: &LaunchContext) -> Process {
     let session = context.session.uuid().to_string();
@@ -165,6 +176,9 @@ impl Input {
         Self { id, bytes: format!("{message}\n").into_bytes() }
     }
 }
+
+/// Where the folder of a runner stands in a box.
+const RUNNER_ROOT: &str = "/opt/runner/";
 
 /// The input that is the prompt of a turn.
 const PROMPT: u32 = 1;

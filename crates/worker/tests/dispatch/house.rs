@@ -306,6 +306,7 @@ fn runner() -> Runner {
         title: "A script".to_owned(),
         version: None,
         program: Program::Folder(scripts),
+        install: None,
         argv: vec!["/bin/sh".to_owned(), "/opt/runner/agent.sh".to_owned()],
         resume_argv: None,
         env,
