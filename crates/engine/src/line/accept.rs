@@ -85,6 +85,7 @@ impl Line {
             assembler: Assembler::new(cursor, first),
             then: VecDeque::new(),
             acknowledged: cursor,
+            told: cursor,
             over: None,
         };
         // Fits: nothing waits yet.

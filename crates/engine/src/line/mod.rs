@@ -34,6 +34,8 @@ const WRITE_MAX: Duration = Duration::from_secs(30);
 const OUTGOING_BYTES_MAX: usize = 2 * INPUT_BYTES_MAX;
 /// What is read at once.
 const READ_BYTES: usize = 64 << 10;
+/// How much more of a line that is too long is worth being told.
+const OVERLONG_STEP: u64 = 1 << 20;
 
 /// What comes from a box.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +54,11 @@ pub enum FromBox {
         /// It was longer, and the rest of it is lost; or its beginning was lost by a restart in the
         /// middle of it, and it is empty.
         overlong: bool,
+    },
+    /// A line that is too long goes on; it is kept no further. Said about once for each MiB of it.
+    Overlong {
+        /// So long it is by now, in bytes.
+        bytes: u64,
     },
     /// A piece of the agent's standard error.
     Stderr {
@@ -109,6 +116,8 @@ pub struct Line {
     /// What comes after the lines that are whole.
     then: VecDeque<FromBox>,
     acknowledged: u64,
+    /// Up to where it was told that a line is too long.
+    told: u64,
     over: Option<FromBox>,
 }
 
@@ -197,6 +206,9 @@ impl Line {
         loop {
             if let Some(ready) = self.ready() {
                 return ready;
+            }
+            if let Some(overlong) = self.overlong() {
+                return overlong;
             }
             if let Err(over) = self.exchange().await {
                 self.over = Some(over);
@@ -300,6 +312,16 @@ impl Line {
             }
         }
         Ok(true)
+    }
+
+    /// What is to be told of a line that is too long and has no end yet.
+    fn overlong(&mut self) -> Option<FromBox> {
+        let (from, end) = (self.assembler.overlong_from()?, self.assembler.end());
+        if end < from.max(self.told).saturating_add(OVERLONG_STEP) {
+            return None;
+        }
+        self.told = end;
+        Some(FromBox::Overlong { bytes: end - from })
     }
 
     /// Reads or writes, whichever can be done first.

@@ -106,6 +106,15 @@ impl Course {
         self.follow(step)
     }
 
+    /// A line that has no end yet is so long by now.
+    pub(crate) fn overlong(&self, bytes: u64) -> Move {
+        let written = self.turn.as_ref().map_or(0, |turn| turn.output_bytes);
+        if written.saturating_add(bytes) <= self.output_bytes_max {
+            return Move::default();
+        }
+        Move::end(Ending::flooded(self.output_bytes_max))
+    }
+
     /// The agent wrote to its standard error.
     pub(crate) fn stderr(&mut self, bytes: &[u8]) -> Move {
         if let Some(end) = self.count(bytes.len() as u64) {

@@ -315,6 +315,7 @@ impl Supervisor {
                 self.writer.set_reached(end);
                 agent.course.line(&bytes, overlong, length)
             }
+            FromBox::Overlong { bytes } => agent.course.overlong(bytes),
             FromBox::Stderr { bytes, .. } => agent.course.stderr(&bytes),
             FromBox::AgentExited { code, signal } => agent.course.exited(code, signal),
             FromBox::AgentFailed(why) => return Err(Ending::agent_not_started(&why)),
