@@ -1,0 +1,200 @@
+//! The key of a model endpoint reaches the endpoint, and nobody else: not the box, not the stream,
+//! not the log, not an error, not the disk, not `config show`.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+use crate::harness::{Folder, Server, Start, backend};
+
+/// The key of the endpoint, which must stay behind the gate.
+const KEY: &str = "canary-key-7f3a91c2d4e5f60718";
+
+/// Looks for the key in all that a box can see. The pattern never holds the key itself, and finds the
+/// file that stands there to show that it would.
+const LOOK: &str = r"printf %s-key-7f3a91c2d4e5f60718 control > control.txt
+env
+cat /proc/*/environ /proc/*/cmdline /proc/*/comm 2>/dev/null | tr '\0' '\n' | grep -cE 'canar[y]-key'
+grep -rlsE '(canar[y]|contro[l])-key-7f3a91c2' /etc /home /opt /root /run /session /tmp /var /workspace /dev/shm
+ls -d /proc/[0-9]* | wc -l; ls /";
+
+/// What a request to the endpoint was: its head as it came, its body read.
+#[derive(Debug, Clone)]
+struct Asked {
+    head: String,
+    body: Value,
+}
+
+/// An endpoint that speaks chat completions just well enough, and misbehaves when it is told to.
+struct Endpoint {
+    url: String,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl Endpoint {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let asked = Arc::<Mutex<Vec<Asked>>>::default();
+        let seen = asked.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let seen = seen.clone();
+                // A caller that hangs up is no matter of the endpoint's.
+                std::thread::spawn(move || stream.and_then(|stream| serve(stream, &seen)));
+            }
+        });
+        Self { url, asked }
+    }
+
+    fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().clone()
+    }
+}
+
+fn serve(stream: TcpStream, seen: &Mutex<Vec<Asked>>) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head)? == 0 {
+            return Ok(());
+        }
+    }
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.parse().expect("a number"))
+    });
+    let mut body = vec![0; length.unwrap_or(0)];
+    reader.read_exact(&mut body)?;
+    let body: Value = serde_json::from_slice(&body).expect("JSON");
+    let (status, answer) = answer(&head, &body);
+    seen.lock().push(Asked { head, body });
+    let answer = answer.to_string();
+    let length = answer.len();
+    let mut stream = reader.into_inner();
+    // The key in a header of the answer too: no header of an endpoint may carry it further.
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nx-request-id: {KEY}\r\n\
+         retry-after: {KEY}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{answer}"
+    )
+}
+
+/// What is answered: the last thing that was said decides.
+fn answer(head: &str, body: &Value) -> (&'static str, Value) {
+    let last = body["messages"].as_array().and_then(|all| all.last()).expect("a message");
+    let text = last["content"].to_string();
+    let message = if text.contains("fail please") {
+        return ("400 Bad Request", json!({"error": {"message": format!("bad: {head}")}}));
+    } else if text.contains("refuse please") {
+        return ("401 Unauthorized", json!({"error": {"message": format!("bad: {head}")}}));
+    } else if text.contains("tell please") {
+        json!({"role": "assistant", "content": format!("your key is {KEY}, I was sent: {head}")})
+    } else if last["role"] == "tool" {
+        json!({"role": "assistant", "content": "looked"})
+    } else {
+        let function = json!({"name": "run", "arguments": json!({"command": LOOK}).to_string()});
+        let call = json!([{"id": "c1", "type": "function", "function": function}]);
+        json!({"role": "assistant", "content": null, "tool_calls": call})
+    };
+    ("200 OK", json!({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}))
+}
+
+fn start(folder: &Folder, endpoint: &Endpoint) -> Server {
+    Start::on(folder)
+        .arg("--log")
+        .arg("debug")
+        .setting("model.url", &endpoint.url)
+        .setting("model.name", "scripted")
+        .setting("model.key", KEY)
+        .server()
+}
+
+/// Files below `folder` that hold the key.
+fn holders(folder: &Path, found: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+        let (path, kind) = (entry.path(), entry.file_type().expect("a kind"));
+        if kind.is_dir() {
+            holders(&path, found);
+        } else if kind.is_file() {
+            let bytes = std::fs::read(&path).unwrap_or_default();
+            if bytes.windows(KEY.len()).any(|window| window == KEY.as_bytes()) {
+                found.push(path.display().to_string());
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_key_reaches_the_endpoint_and_is_seen_nowhere_else() {
+    let (folder, endpoint) = (Folder::new(), Endpoint::start());
+    let server = start(&folder, &endpoint);
+    let me = server.client();
+    let looked = me.turn(json!({"prompt": "look around"})).await.ok();
+    assert_eq!(looked.reply(), "looked");
+    let asked = endpoint.asked();
+    let with_key = format!("bearer {KEY}");
+    assert!(asked.len() >= 2, "{asked:#?}");
+    for Asked { head, body } in &asked {
+        assert!(head.to_lowercase().contains(&with_key), "the endpoint gets its key: {head}");
+        assert!(!body.to_string().contains(KEY), "what the agent sent: {body:#}");
+    }
+    let told = asked.last().expect("asked").body["messages"].clone();
+    let result = told.as_array().and_then(|all| all.last()).expect("a message")["content"].clone();
+    let result = result.as_str().expect("text").to_owned();
+    assert!(result.contains("REMIT_GATE_URL="), "the environment was looked at: {result}");
+    if backend() == "native" {
+        let lines: Vec<_> = result.lines().collect();
+        assert!(lines.contains(&"0"), "no process shows it: {result}");
+        let files: Vec<_> = lines.iter().filter(|line| line.starts_with('/')).collect();
+        assert_eq!(files, [&"/workspace/control.txt"], "{result}");
+    }
+    let mut frames = looked.frames.clone();
+    for prompt in ["fail please", "refuse please", "tell please"] {
+        let turn = me.turn(json!({"prompt": prompt})).await;
+        frames.extend(turn.frames);
+        let events = me.events(&turn.dispatch).await;
+        assert!(!format!("{events:?}").contains(KEY), "{prompt}: {events:#?}");
+    }
+    assert!(frames.iter().all(|frame| !frame.raw.contains(KEY)), "{frames:#?}");
+    let log = server.log();
+    assert!(log.contains("DEBUG") && !log.contains(KEY), "the log");
+    let mut found = vec![];
+    holders(folder.path(), &mut found);
+    assert!(found.is_empty(), "{found:?}");
+    assert!(server.stop().success());
+    holders(folder.path(), &mut found);
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn the_configuration_is_shown_without_its_keys() {
+    let folder = Folder::new();
+    let path = folder.path().join("model.key");
+    std::fs::write(&path, KEY).expect("written");
+    let variables = [("REMIT_MODEL__KEY", KEY)];
+    for args in [&["config", "show", "--origin"][..], &["--json", "config", "show"]] {
+        let ran = folder.run_with(args, &variables).ok();
+        assert!(ran.out.contains("model.key") && !ran.out.contains(KEY), "{ran:?}");
+        assert!(!ran.err.contains(KEY), "{ran:?}");
+    }
+    // A wrong address beside it must not make the program say the key.
+    let bad =
+        [("REMIT_MODEL__KEY", KEY), ("REMIT_MODEL__URL", "ftp://x"), ("REMIT_MODEL__NAME", "m")];
+    let ran = folder.run_with(&["up", "--listen", "127.0.0.1:0"], &bad);
+    assert_ne!(ran.code, Some(0), "{ran:?}");
+    assert!(!ran.err.contains(KEY) && !ran.out.contains(KEY), "{ran:?}");
+    let broken = format!("{KEY}\u{7}");
+    let bad = [
+        ("REMIT_MODEL__KEY", &*broken),
+        ("REMIT_MODEL__URL", "http://x"),
+        ("REMIT_MODEL__NAME", "m"),
+    ];
+    let ran = folder.run_with(&["up", "--listen", "127.0.0.1:0"], &bad);
+    assert_ne!(ran.code, Some(0), "{ran:?}");
+    assert!(!ran.err.contains(KEY) && !ran.out.contains(KEY), "{ran:?}");
+}
