@@ -326,6 +326,22 @@ fn update(update: &str) -> String {
 }
 
 #[test]
+fn a_request_whose_id_is_no_id_is_not_answered() {
+    let nested = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    for id in ["1e400", "{}", "[1]", "null", "true", &*nested] {
+        for method in ["session/request_permission", "fs/read_text_file"] {
+            let mut adapter = prompted();
+            let line =
+                format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{}}}}"#);
+            let step = say(&mut *adapter, &line);
+            assert_eq!(step.input, [], "{line}");
+            let told = matches!(step.events[..], [Event::Diagnostic { .. }]) || id == "null";
+            assert!(told, "{line}: {:?}", step.events);
+        }
+    }
+}
+
+#[test]
 fn however_large_a_line_is_its_events_can_be_stored() {
     let long = "\\u0000\\\"é".repeat(300_000);
     let many = |part: &str| vec![part; 50_000].join(",");

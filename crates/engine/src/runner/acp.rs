@@ -214,25 +214,28 @@ impl Acp {
 
     fn requested(&mut self, step: &mut Step, id: &RawValue, method: &str, params: &str) {
         self.state.requests = self.state.requests.saturating_add(1);
-        if self.state.requests > REFUSALS_MAX || id.get().len() > 256 {
+        let id = serde_json::from_str::<Value>(id.get()).ok();
+        let id = id.filter(|id| id.is_string() || id.is_number());
+        let id = id.filter(|id| id.to_string().len() <= 256);
+        let Some(id) = id.filter(|_| self.state.requests <= REFUSALS_MAX) else {
             return self.state.log.diagnose(step, "a request that is not answered");
-        }
+        };
         if method != "session/request_permission" {
             let text = format!("the agent asked for `{}`, which is not offered", bound::id(method));
             self.state.log.diagnose(step, &text);
             let error = json!({"code": -32601, "message": "not offered by this client"});
-            return self.respond(step, id, "error", &error);
+            return self.respond(step, &id, "error", &error);
         }
         match serde_json::from_str::<PermissionRequest<'_>>(params) {
-            Ok(request) => self.permission(step, id, &request),
+            Ok(request) => self.permission(step, &id, &request),
             Err(error) => {
                 let error = json!({"code": -32602, "message": error.to_string()});
-                self.respond(step, id, "error", &error);
+                self.respond(step, &id, "error", &error);
             }
         }
     }
 
-    fn permission(&mut self, step: &mut Step, id: &RawValue, request: &PermissionRequest<'_>) {
+    fn permission(&mut self, step: &mut Step, id: &Value, request: &PermissionRequest<'_>) {
         let options = request.shown();
         if self.state.phase != Phase::Prompting || self.state.cancelled || self.state.asks.is_full()
         {
@@ -250,7 +253,7 @@ impl Acp {
             options: options.clone(),
         });
         let options = options.into_iter().map(|option| (option.option, option.kind)).collect();
-        let (input, request) = (self.answer_id(), id.get().to_owned());
+        let (input, request) = (self.answer_id(), id.to_string());
         self.state.asks.open(ask, Ask { input, request, options, answer: None });
     }
 
@@ -259,7 +262,7 @@ impl Acp {
         self.input_id(super::ANSWERS.saturating_add(self.state.requests))
     }
 
-    fn respond(&mut self, step: &mut Step, id: &RawValue, field: &str, value: &Value) {
+    fn respond(&mut self, step: &mut Step, id: &Value, field: &str, value: &Value) {
         let message = json!({"jsonrpc": "2.0", "id": id, field: value});
         let input = Input::line(self.answer_id(), &message);
         self.state.asks.note(&input);
