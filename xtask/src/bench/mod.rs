@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 /// What to measure.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Only the measurement of this name: sandbox, worker, ledger, workspace, gate, dispatch, streams.
+    /// Only the measurement of this name: sandbox, ledger, workspace, gate, dispatch, streams.
     #[arg(long)]
     only: Option<String>,
     /// One JSON object for machines.
@@ -57,6 +57,10 @@ enum Bar {
 }
 
 const BARS: &[(&str, Bar)] = &[
+    ("sandbox.box_exit_ms_p50", Bar::AtMost(3.0)),
+    ("sandbox.box_cpu_ms", Bar::AtMost(2.0)),
+    ("sandbox.box_per_s_at_8", Bar::AtLeast(600.0)),
+    ("sandbox.box_idle_all_started_s", Bar::AtMost(2.0)),
     ("dispatch.cold_first_event_ms_p50", Bar::AtMost(20.0)),
     ("dispatch.per_second_at_8", Bar::AtLeast(100.0)),
     ("dispatch.idle_resident_mib", Bar::AtMost(40.0)),
