@@ -62,6 +62,9 @@ pub struct Change<'a> {
 pub enum Outcome {
     /// Nothing differs from what is committed already. No commit was made.
     Unchanged {
+        /// The folder as the view has it: the [`Change::seen`] of the view's next change-set. Others, or the same
+        /// change-set before its answer was lost, may have made a commit that already has all of it.
+        view: TreeId,
         /// What was left out.
         refusals: Refusals,
     },
@@ -169,7 +172,7 @@ impl Repository {
         let ours = tree::edit(&self.store, &mut stage, &origin, &edits)?;
         let seen = change.seen.unwrap_or(origin);
         if ours == seen {
-            return Ok(Outcome::Unchanged { refusals });
+            return Ok(Outcome::Unchanged { view: ours, refusals });
         }
         let moving = Moving {
             repository: self,
@@ -222,7 +225,7 @@ impl Moving<'_> {
                 Merged::Conflict(paths) => return self.hold(stage, hold_as, paths, locked),
             };
             if tree == repository.tree_of(head)? {
-                return Ok(Outcome::Unchanged { refusals: self.refusals });
+                return Ok(Outcome::Unchanged { view: self.ours, refusals: self.refusals });
             }
             let changed = Trees { store: &repository.store, stage: Some(&stage) }
                 .changes(&self.seen, &self.ours)?;

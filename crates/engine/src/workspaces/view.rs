@@ -122,7 +122,10 @@ impl MountedView {
     fn tell(&mut self, outcome: Outcome, events: &mut Vec<Event>) -> Result<(), WorkspacesError> {
         let workspace = self.workspace();
         let refusals = match outcome {
-            Outcome::Unchanged { refusals } => refusals,
+            Outcome::Unchanged { view, refusals } => {
+                self.seen = Some(view);
+                refusals
+            }
             Outcome::Committed(done) => {
                 self.seen = Some(done.view);
                 events.push(Event::Commit {

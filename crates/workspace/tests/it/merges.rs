@@ -113,6 +113,23 @@ fn a_second_turn_of_a_view_builds_on_its_first() {
 }
 
 #[test]
+fn a_turn_after_one_whose_answer_was_lost_builds_on_it() {
+    let house = House::new(&[("a", "1"), ("b", "1")]);
+    let start = house.head();
+    let (upper, other) = (house.make_directory("upper"), house.make_directory("other"));
+    write(&other, "b", "others");
+    committed(house.land(start, None, house.overlay_delta(start, &other)));
+    write(&upper, "a", "first turn");
+    committed(house.land(start, None, house.overlay_delta(start, &upper)));
+    let asked_again = house.land(start, None, house.overlay_delta(start, &upper));
+    let Outcome::Unchanged { view, .. } = asked_again else { panic!("twice: {asked_again:?}") };
+    write(&upper, "a", "second turn");
+    committed(house.land(start, Some(view), house.overlay_delta(start, &upper)));
+    assert_eq!(house.files(), pairs(&[("a", "second turn"), ("b", "others")]));
+    house.judge();
+}
+
+#[test]
 fn fifty_views_at_once_all_land() {
     let house = House::new(&[("a", "1")]);
     let start = house.head();

@@ -418,7 +418,7 @@ fn only_refusals_make_no_commit_and_delete_nothing() {
     node(&copy, "a", FileType::Fifo, (0, 0));
     symlink("/etc", copy.join("d")).unwrap();
     let outcome = house.land(house.head(), None, house.plain_delta(house.head(), &copy));
-    let Outcome::Unchanged { refusals } = outcome else { panic!("committed: {outcome:?}") };
+    let Outcome::Unchanged { refusals, .. } = outcome else { panic!("committed: {outcome:?}") };
     assert_eq!(refusals.count, 2);
 }
 
