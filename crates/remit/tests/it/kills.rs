@@ -65,6 +65,10 @@ impl Asked {
     pub(crate) fn turn(&self) -> &str {
         self.body["turn_id"].as_str().expect("a turn id")
     }
+
+    pub(crate) fn session(&self) -> Option<&str> {
+        self.accepted.as_ref().map(|(_, session)| session.as_str())
+    }
 }
 
 /// A turn that leaves one mark in a file, in a conversation or a new one.

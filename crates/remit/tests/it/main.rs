@@ -14,4 +14,5 @@ mod hostile_agents;
 mod kills;
 mod leftovers;
 mod secrets;
+mod random_kills;
 mod start;
