@@ -191,9 +191,11 @@ async fn of_a_dispatch_that_never_started() {
     let folder = Folder::new();
     let runners = folder.data().join("runners");
     fs::create_dir_all(&runners).expect("made");
-    let empty = folder.path().join("empty");
-    fs::create_dir(&empty).expect("made");
-    for (name, program) in [("nowhere", folder.path().join("none")), ("empty", empty)] {
+    let broken = folder.path().join("broken");
+    fs::create_dir(&broken).expect("made");
+    fs::write(broken.join("agent"), "not a program").expect("written");
+    let (name, program) = ("broken", broken);
+    {
         let runner = format!(
             "name = '{name}'\ntitle = 'Cannot start.'\nargv = ['/opt/runner/agent']\n\
              protocol = 'acp'\nmodel_api = 'openai-chat'\nprogram = {{ folder = '{}' }}\n",
@@ -203,7 +205,7 @@ async fn of_a_dispatch_that_never_started() {
     }
     let server = Server::start(&folder);
     let me = server.client();
-    for name in ["nowhere", "empty"] {
+    {
         let request = me.request("POST", &format!("/agent/chat?runner={name}"));
         let mut stream = Stream::of(request.json(&json!({"prompt": "say 2 words"}))).await;
         let dispatch = stream.header("x-unit-id");

@@ -13,6 +13,6 @@ mod conversation;
 mod hostile_agents;
 mod kills;
 mod leftovers;
-mod secrets;
 mod random_kills;
+mod secrets;
 mod start;
