@@ -137,7 +137,7 @@ fn again(error: &ChatError) -> Again {
         ChatError::Unavailable { retry_after, .. } => {
             retry_after.map_or(Again::Soon, |seconds| Again::After(Duration::from_secs(seconds)))
         }
-        ChatError::Refused { .. } | ChatError::Unreadable(_) => Again::Never,
+        ChatError::Refused { .. } | ChatError::Unreadable(_) | ChatError::TooLong => Again::Never,
     }
 }
 

@@ -1,8 +1,7 @@
 //! One answer of a model over chat completions: the request, and the stream put together.
 
 use std::borrow::Cow;
-use std::io::BufRead;
-use std::io::Read;
+use std::io::{BufRead, Read, Take};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -66,6 +65,9 @@ pub(crate) enum ChatError {
     /// The answer is not one of chat completions.
     #[error("the model's answer cannot be read: {0}")]
     Unreadable(String),
+    /// The answer is longer than is read of one.
+    #[error("the model's answer is longer than {} MiB of its stream; ask for less at once", ANSWER_BYTES_MAX >> 20)]
+    TooLong,
 }
 
 /// Asks, and calls `piece` for every piece of text as it comes.
@@ -83,7 +85,11 @@ pub(crate) fn ask(
         return read_stream(answer.into_body().take(ANSWER_BYTES_MAX), &mut piece);
     }
     let mut whole = Vec::new();
-    answer.into_body().take(ANSWER_BYTES_MAX).read_to_end(&mut whole)?;
+    let mut body = answer.into_body().take(ANSWER_BYTES_MAX);
+    body.read_to_end(&mut whole)?;
+    if body.limit() == 0 {
+        return Err(ChatError::TooLong);
+    }
     let mut partial = Partial::default();
     partial.add(&whole, &mut piece)?;
     Ok(partial.finish())
@@ -102,13 +108,19 @@ fn refusal(answer: Answer) -> ChatError {
     }
 }
 
-fn read_stream(mut body: impl BufRead, piece: &mut impl FnMut(Piece)) -> Result<Reply, ChatError> {
+fn read_stream(
+    mut body: Take<impl BufRead>,
+    piece: &mut impl FnMut(Piece),
+) -> Result<Reply, ChatError> {
     let mut partial = Partial::default();
     let mut line = Vec::new();
     loop {
         line.clear();
         if body.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)? == 0 {
             break;
+        }
+        if body.limit() == 0 {
+            return Err(ChatError::TooLong);
         }
         match line.strip_prefix(b"data:").map(<[u8]>::trim_ascii) {
             Some(b"[DONE]") => return Ok(partial.finish()),

@@ -1,6 +1,6 @@
 //! Who may do what for whom until when. Pure: no IO, no clock, no async.
 //!
-//! [`authorize`] is the one function that answers for every route and verb; [`Claims`] are what a
+//! [`authorize()`] is the one function that answers for every route and verb; [`Claims`] are what a
 //! dispatch may show of itself, as data. Nothing here signs, stores or fetches.
 
 pub mod authorize;

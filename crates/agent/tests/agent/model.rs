@@ -22,6 +22,8 @@ pub(crate) enum Answer {
     Status(u16, &'static str),
     /// Says nothing until the other side has gone.
     Hangs,
+    /// Says this over and over, for longer than anyone listens.
+    Endless(&'static str),
     /// An answer that does not stream.
     Whole(&'static str),
 }
@@ -95,6 +97,15 @@ fn serve(stream: TcpStream, answer: &Answer, requests: &Sender<Value>) {
             stream.write_all(head.as_bytes()).ok();
             stream.read_to_end(&mut Vec::new()).ok();
             requests.send(Value::Null).ok();
+        }
+        Answer::Endless(text) => {
+            let delta = json!({"choices": [{"index": 0, "delta": {"content": text}}]});
+            let data = format!("data: {delta}\n\n");
+            let chunk = format!("{:x}\r\n{data}\r\n", data.len());
+            let mut sent = stream.write_all(head.as_bytes());
+            while sent.is_ok() {
+                sent = stream.write_all(chunk.as_bytes());
+            }
         }
         Answer::Says(text) => stream_out(stream, head, &said(text), true),
         Answer::Breaks(text) => stream_out(stream, head, &said(text), false),

@@ -64,6 +64,15 @@ fn a_model_that_does_not_stream_is_heard_too() {
 }
 
 #[test]
+fn an_answer_without_end_is_an_error_that_says_so() {
+    let home = Home::new();
+    let model = Model::new(vec![Answer::Endless("and on and on ")]);
+    let error = home.begin(&model.url).prompt("talk for ever").answer["error"].take();
+    let message = "the model's answer is longer than 16 MiB of its stream; ask for less at once";
+    assert_eq!(error["message"], message);
+}
+
+#[test]
 fn a_stopped_turn_breaks_off_the_call_to_the_model() {
     let home = Home::new();
     let model = Model::new(vec![Answer::Hangs, Answer::Says("Here again.")]);
