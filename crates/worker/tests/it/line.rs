@@ -173,8 +173,19 @@ async fn a_flood_that_nobody_reads_costs_bounded_memory_and_then_arrives_whole()
 async fn a_line_of_a_hundred_mebibytes_is_cut_and_the_next_one_is_whole() {
     let rig = Rig::new(&[]);
     let mut line = rig.run("head -c 104857600 /dev/zero | tr '\\0' x; echo; echo next").await;
-    let FromBox::Line { bytes, end, overlong } = soon(line.next()).await else { panic!("no line") };
+    let mut told = 0;
+    let (bytes, end, overlong) = loop {
+        match soon(line.next()).await {
+            FromBox::Overlong { bytes } => {
+                assert!(bytes > told, "it only grows");
+                told = bytes;
+            }
+            FromBox::Line { bytes, end, overlong } => break (bytes, end, overlong),
+            other => panic!("{other:?}"),
+        }
+    };
     assert_eq!((bytes.len(), end, overlong), (LINE_BYTES_MAX, (100 << 20) + 1, true));
+    assert!((50 << 20..=100 << 20).contains(&told), "{told} bytes were told of before its end");
     assert_eq!(to_the_end(&mut line).await, (vec!["next".to_owned()], Some(0)));
 }
 
