@@ -275,13 +275,22 @@ async fn a_worker_whose_server_stays_away_ends_everything() {
 
 #[tokio::test]
 async fn nobody_but_the_worker_is_answered() {
-    let rig = Rig::new(&[]);
-    let mut stranger = UnixStream::connect(rig.socket()).unwrap();
-    stranger.write_all(&[1; 100]).unwrap();
+    let mut stranger = None;
+    // Before the worker: who stands behind it in the queue is not looked at while it is connected.
+    let rig = Rig::after(&[], |socket| {
+        let mut caller = UnixStream::connect(socket).unwrap();
+        caller.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+        caller.write_all(&[1; 100]).unwrap();
+        stranger = Some(caller);
+    });
+    let mut stranger = stranger.unwrap();
     let mut line = rig.run("echo hello").await;
     assert_eq!(to_the_end(&mut line).await, (vec!["hello".to_owned()], Some(0)));
     // Hung up on, with or without a word about what it wrote.
-    assert_eq!(stranger.read(&mut [0; 16]).unwrap_or(0), 0);
+    match stranger.read(&mut [0; 16]) {
+        Ok(read) => assert_eq!(read, 0),
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
+    }
 }
 
 #[tokio::test]

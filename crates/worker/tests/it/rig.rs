@@ -23,8 +23,14 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new(arguments: &[&str]) -> Self {
+        Self::after(arguments, |_| {})
+    }
+
+    /// As [`new`](Self::new); `first` is done at the socket before the worker can call there.
+    pub(crate) fn after(arguments: &[&str], first: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener = listen(&folder.path().join("worker.sock"));
+        first(&folder.path().join("worker.sock"));
         let worker = Command::new(env!("CARGO_BIN_EXE_worker"))
             .arg(folder.path().join("worker.sock"))
             .args(arguments)
