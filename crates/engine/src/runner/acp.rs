@@ -13,6 +13,7 @@ use super::acp_message::{
 };
 use super::asks::{Ask, Asks};
 use super::log::Log;
+use super::spoken::{self, Spoken};
 use super::{
     Adapter, Input, LaunchContext, Process, Step, TurnAsk, acp_update, bound, failed, input_id,
 };
@@ -268,6 +269,16 @@ impl Acp {
         self.state.asks.note(&input);
         step.input.push(input);
     }
+}
+
+impl Spoken for Acp {
+    fn log(&mut self) -> &mut Log {
+        &mut self.state.log
+    }
+
+    fn asks(&mut self) -> &mut Asks {
+        &mut self.state.asks
+    }
 
     fn read(&mut self, step: &mut Step, line: &str) -> serde_json::Result<()> {
         let incoming = serde_json::from_str::<Incoming<'_>>(line)?;
@@ -284,6 +295,28 @@ impl Acp {
         }
         Ok(())
     }
+
+    fn repeat(&mut self, step: &mut Step, turn: Option<&TurnAsk>) {
+        if let Some(turn) = turn {
+            self.waiting = Some(turn.clone());
+        }
+        match (self.state.phase, &self.waiting) {
+            (Phase::Initializing, _) => Self::initialize(step),
+            (Phase::Opening, _) => self.open(step),
+            (Phase::Prompting, Some(ask)) => self.prompt(step, &ask.prompt),
+            _ => {}
+        }
+    }
+
+    fn repeat_stop(&self, step: &mut Step) {
+        if self.state.phase == Phase::Prompting && self.state.cancelled {
+            self.send_cancel(step);
+        }
+    }
+
+    fn answer_to(ask: &Ask) -> Input {
+        ask::answer(ask)
+    }
 }
 
 impl Adapter for Acp {
@@ -293,12 +326,9 @@ impl Adapter for Acp {
 
     fn turn(&mut self, turn: &TurnAsk) -> Step {
         let mut step = Step::default();
-        if self.state.log.is_running() {
-            self.state.log.diagnose(&mut step, "a turn was asked for while one is running");
+        if !spoken::begin(self, &mut step, turn) {
             return step;
         }
-        self.state.log.begin(turn);
-        self.state.asks.clear();
         (self.state.cancelled, self.state.requests) = (false, 0);
         self.waiting = Some(turn.clone());
         match self.state.phase {
@@ -317,38 +347,11 @@ impl Adapter for Acp {
     }
 
     fn resume(&mut self, turn: Option<&TurnAsk>) -> Step {
-        let mut step = Step::default();
-        match turn {
-            Some(turn) if turn.number > self.state.log.number() => return self.turn(turn),
-            Some(turn) if self.state.log.is_running() => self.waiting = Some(turn.clone()),
-            Some(_) => self.state.log.say_outcome(&mut step),
-            None => {}
-        }
-        match (self.state.phase, &self.waiting) {
-            (Phase::Initializing, _) => Self::initialize(&mut step),
-            (Phase::Opening, _) => self.open(&mut step),
-            (Phase::Prompting, Some(ask)) => self.prompt(&mut step, &ask.prompt),
-            _ => {}
-        }
-        step.input.extend(self.state.asks.noted());
-        step.input.extend(self.state.asks.answered().map(ask::answer));
-        if self.state.phase == Phase::Prompting && self.state.cancelled {
-            self.send_cancel(&mut step);
-        }
-        step
+        spoken::resume(self, turn)
     }
 
     fn line(&mut self, line: &[u8], overlong: bool) -> Step {
-        let mut step = Step::default();
-        let text = String::from_utf8_lossy(line);
-        if overlong {
-            self.state.log.diagnose(&mut step, "a line that is too long was dropped");
-        } else if text.trim().is_empty() {
-        } else if let Err(error) = self.read(&mut step, &text) {
-            let text = format!("a line that is no message ({error}): {}", bound::line(&text));
-            self.state.log.diagnose(&mut step, &text);
-        }
-        step
+        spoken::line(self, line, overlong)
     }
 
     fn cancel(&mut self) -> Step {
@@ -367,8 +370,7 @@ impl Adapter for Acp {
     }
 
     fn answer(&mut self, ask: &str, option: Option<&str>) -> Step {
-        let input = self.state.asks.answer(ask, option).map(ask::answer);
-        Step { input: input.into_iter().collect(), ..Step::default() }
+        spoken::answer(self, ask, option)
     }
 
     fn exited(&mut self, code: Option<i32>, signal: Option<i32>) -> Step {

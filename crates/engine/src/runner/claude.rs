@@ -14,6 +14,7 @@ use super::claude_message::{
     Block, Line, Message, Request, StreamEvent, TurnResult, diffs, kind_of, location, title,
 };
 use super::log::{Call, Log, Voice};
+use super::spoken::{self, Spoken};
 use super::{Adapter, Input, LaunchContext, Process, Step, TurnAsk, bound, input_id};
 
 /// The requests of an agent that are answered in one turn.
@@ -87,45 +88,6 @@ impl Claude {
     fn end(&mut self, step: &mut Step, outcome: TurnOutcome) {
         self.state.asks.clear();
         self.state.log.end(step, outcome);
-    }
-
-    fn read(&mut self, step: &mut Step, text: &str) -> serde_json::Result<()> {
-        let line = serde_json::from_str::<Line<'_>>(text)?;
-        match &*line.kind {
-            "control_request" => return self.requested(step, &line),
-            "control_cancel_request" => {
-                let id = json!(line.request_id).to_string();
-                self.state.asks.withdraw(&id);
-                return Ok(());
-            }
-            "system" => {
-                match line.subtype.as_deref() {
-                    Some("init") => self.state.begun = true,
-                    Some("api_retry") => {
-                        let text = "the model could not be reached; the agent tries again";
-                        self.state.log.diagnose(step, text);
-                    }
-                    _ => {}
-                }
-                return Ok(());
-            }
-            "control_response" | "keep_alive" | "rate_limit_event" | "tool_progress" => {
-                return Ok(());
-            }
-            _ if !self.state.log.is_running() => return Ok(()), // the idle chatter of an agent
-            "result" => self.result(step, &serde_json::from_str(text)?),
-            "stream_event" if line.parent_tool_use_id.is_none() => {
-                self.piece(step, &serde_json::from_str(line.event.map_or("null", RawValue::get))?);
-            }
-            "stream_event" => {}
-            "assistant" => self.said(step, &line)?,
-            "user" => self.returned(step, &line)?,
-            other => {
-                let text = format!("a line of unknown kind `{}`", bound::id(other));
-                self.state.log.diagnose(step, &text);
-            }
-        }
-        Ok(())
     }
 
     /// A piece of a message, as it comes.
@@ -293,6 +255,71 @@ impl Claude {
     }
 }
 
+impl Spoken for Claude {
+    fn log(&mut self) -> &mut Log {
+        &mut self.state.log
+    }
+
+    fn asks(&mut self) -> &mut Asks {
+        &mut self.state.asks
+    }
+
+    fn read(&mut self, step: &mut Step, text: &str) -> serde_json::Result<()> {
+        let line = serde_json::from_str::<Line<'_>>(text)?;
+        match &*line.kind {
+            "control_request" => return self.requested(step, &line),
+            "control_cancel_request" => {
+                let id = json!(line.request_id).to_string();
+                self.state.asks.withdraw(&id);
+                return Ok(());
+            }
+            "system" => {
+                match line.subtype.as_deref() {
+                    Some("init") => self.state.begun = true,
+                    Some("api_retry") => {
+                        let text = "the model could not be reached; the agent tries again";
+                        self.state.log.diagnose(step, text);
+                    }
+                    _ => {}
+                }
+                return Ok(());
+            }
+            "control_response" | "keep_alive" | "rate_limit_event" | "tool_progress" => {
+                return Ok(());
+            }
+            _ if !self.state.log.is_running() => return Ok(()), // the idle chatter of an agent
+            "result" => self.result(step, &serde_json::from_str(text)?),
+            "stream_event" if line.parent_tool_use_id.is_none() => {
+                self.piece(step, &serde_json::from_str(line.event.map_or("null", RawValue::get))?);
+            }
+            "stream_event" => {}
+            "assistant" => self.said(step, &line)?,
+            "user" => self.returned(step, &line)?,
+            other => {
+                let text = format!("a line of unknown kind `{}`", bound::id(other));
+                self.state.log.diagnose(step, &text);
+            }
+        }
+        Ok(())
+    }
+
+    fn repeat(&mut self, step: &mut Step, turn: Option<&TurnAsk>) {
+        if let Some(turn) = turn {
+            self.prompt(step, &turn.prompt);
+        }
+    }
+
+    fn repeat_stop(&self, step: &mut Step) {
+        if self.state.log.is_running() && self.state.cancelled {
+            self.interrupt(step);
+        }
+    }
+
+    fn answer_to(ask: &Ask) -> Input {
+        answer(ask)
+    }
+}
+
 impl Adapter for Claude {
     fn process(&self) -> Process {
         self.process.clone()
@@ -300,12 +327,9 @@ impl Adapter for Claude {
 
     fn turn(&mut self, turn: &TurnAsk) -> Step {
         let mut step = Step::default();
-        if self.state.log.is_running() {
-            self.state.log.diagnose(&mut step, "a turn was asked for while one is running");
+        if !spoken::begin(self, &mut step, turn) {
             return step;
         }
-        self.state.log.begin(turn);
-        self.state.asks.clear();
         (self.state.cancelled, self.state.requests) = (false, 0);
         if self.state.broken {
             let message = "the conversation with the agent could not be opened";
@@ -318,32 +342,11 @@ impl Adapter for Claude {
     }
 
     fn resume(&mut self, turn: Option<&TurnAsk>) -> Step {
-        let mut step = Step::default();
-        match turn {
-            Some(turn) if turn.number > self.state.log.number() => return self.turn(turn),
-            Some(turn) if self.state.log.is_running() => self.prompt(&mut step, &turn.prompt),
-            Some(_) => self.state.log.say_outcome(&mut step),
-            None => {}
-        }
-        step.input.extend(self.state.asks.noted());
-        step.input.extend(self.state.asks.answered().map(answer));
-        if self.state.log.is_running() && self.state.cancelled {
-            self.interrupt(&mut step);
-        }
-        step
+        spoken::resume(self, turn)
     }
 
     fn line(&mut self, line: &[u8], overlong: bool) -> Step {
-        let mut step = Step::default();
-        let text = String::from_utf8_lossy(line);
-        if overlong {
-            self.state.log.diagnose(&mut step, "a line that is too long was dropped");
-        } else if text.trim().is_empty() {
-        } else if let Err(error) = self.read(&mut step, &text) {
-            let text = format!("a line that is no message ({error}): {}", bound::line(&text));
-            self.state.log.diagnose(&mut step, &text);
-        }
-        step
+        spoken::line(self, line, overlong)
     }
 
     fn cancel(&mut self) -> Step {
@@ -357,8 +360,7 @@ impl Adapter for Claude {
     }
 
     fn answer(&mut self, ask: &str, option: Option<&str>) -> Step {
-        let input = self.state.asks.answer(ask, option).map(answer);
-        Step { input: input.into_iter().collect(), ..Step::default() }
+        spoken::answer(self, ask, option)
     }
 
     fn exited(&mut self, code: Option<i32>, signal: Option<i32>) -> Step {

@@ -14,6 +14,7 @@ mod claude;
 mod claude_message;
 mod definitions;
 mod log;
+mod spoken;
 
 pub use definitions::builtin_runners;
 
