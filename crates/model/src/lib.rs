@@ -5,6 +5,7 @@
 pub mod id;
 pub mod time;
 
+pub mod diff;
 pub mod dispatch;
 pub mod event;
 pub mod invocation;
@@ -14,6 +15,7 @@ pub mod runner;
 pub mod session;
 pub mod worker_wire;
 
+pub use diff::FileDiff;
 pub use dispatch::{
     Dispatch, End, FailureCode, Happened, Impossible, InputTrust, Launcher, Mode, Mount, Start,
     State, Trigger,

@@ -60,6 +60,11 @@ object_ids! {
     BlobId;
 }
 
+impl TreeId {
+    /// The folder without a file, which repositories need not hold.
+    pub const EMPTY: Self = Self(crate::tree::EMPTY_TREE);
+}
+
 pub(crate) fn to_hex(raw: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = String::with_capacity(raw.len() * 2);

@@ -8,24 +8,27 @@
 //!
 //! All calls block on the disk. [`Repository`] and [`Checkouts`] are `Send + Sync`; share them in an `Arc`.
 
+mod blobs;
 mod checkout;
 mod commit;
 mod content;
 mod delta;
 mod error;
 mod fill;
+mod flag;
 mod git;
 mod history;
 mod id;
-mod lines;
 mod overlay;
 mod patch;
 mod path;
 mod point;
 mod policy;
+mod rename;
 mod repository;
 mod root;
 mod session;
+mod text;
 mod trailer;
 mod tree;
 mod walk;
@@ -35,10 +38,14 @@ pub use commit::{Attribution, Change, Committed, Held, Outcome, View};
 pub use content::StatCache;
 pub use delta::{Delta, Edit, FileEntry, FileMode};
 pub use error::Error;
+pub use flag::Flag;
 pub use history::Record;
 pub use id::{BlobId, CommitId, IdError, TreeId};
-pub use lines::Line;
-pub use patch::{FilePatch, Hunk, PATCH_BYTES_MAX, PATCH_FILE_BYTES_MAX, PatchBody};
+
+pub use patch::{
+    FilePatch, Hunk, Line, PATCH_BYTES_MAX, PATCH_FILE_BYTES_MAX, PATCH_LINES_MAX, PatchBody, Side,
+    Status, with_hunks,
+};
 pub use path::{Shown, TreePath};
 pub use point::{Point, Probe};
 pub use policy::{Limits, Reason, Refusal, Refusals};

@@ -4,6 +4,7 @@
 //! checkouts that sandboxes are laid over. Everything that blocks runs on a thread for that. Never
 //! runs git, never reads a path that an agent could have changed except through the walker.
 
+pub mod diff;
 mod view;
 
 use std::collections::HashMap;

@@ -5,11 +5,12 @@ use std::{
     collections::{HashMap, HashSet},
     fs::{self, File},
     io::{Read as _, Seek as _, SeekFrom, Write as _},
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use flate2::{Compress, Compression, FlushCompress, Status};
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 use crate::{
     Error,
@@ -120,6 +121,49 @@ impl Stage {
     /// A tree that was put into this stage.
     pub(crate) fn tree(&self, id: &Oid) -> Option<&[u8]> {
         self.trees.get(id).map(Vec::as_slice)
+    }
+
+    /// The content of an object that was put into this stage, and is no tree: unpacked again, for the few that are
+    /// merged.
+    pub(crate) fn content(&self, id: &Oid) -> Result<Option<Vec<u8>>, Error> {
+        let Some(packed) = self.packed(id)? else { return Ok(None) };
+        let damaged = || Error::damaged("cannot read object", id);
+        let (size, start) = parse_header(&packed).ok_or_else(damaged)?;
+        let mut content = Vec::with_capacity(size);
+        let status = Decompress::new(true)
+            .decompress_vec(&packed[start..], &mut content, FlushDecompress::Finish)
+            .map_err(|_| damaged())?;
+        if status == Status::StreamEnd && content.len() == size {
+            Ok(Some(content))
+        } else {
+            Err(damaged())
+        }
+    }
+
+    /// How many bytes the content of a staged object has.
+    pub(crate) fn size(&self, id: &Oid) -> Result<Option<usize>, Error> {
+        Ok(self.packed(id)?.and_then(|packed| parse_header(&packed)).map(|(size, _)| size))
+    }
+
+    fn packed(&self, id: &Oid) -> Result<Option<Vec<u8>>, Error> {
+        if !self.known.contains(id) {
+            return Ok(None);
+        }
+        let Some(at) = self.placed.iter().position(|placed| placed.id == *id) else {
+            return Ok(None);
+        };
+        let all = self.spilled_bytes + self.memory.len() as u64;
+        let start = u64::from(self.placed[at].offset);
+        let end = self.placed.get(at + 1).map_or(all, |next| u64::from(next.offset));
+        let index = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
+        if let Some(start) = start.checked_sub(self.spilled_bytes) {
+            let end = end - self.spilled_bytes;
+            return Ok(self.memory.get(index(start)..index(end)).map(<[u8]>::to_vec));
+        }
+        let Some((file, _)) = &self.spilled else { return Ok(None) };
+        let mut packed = vec![0; index(end - start)];
+        file.read_exact_at(&mut packed, start).map_err(Error::io("read a pack"))?;
+        Ok(Some(packed))
     }
 
     fn place(&mut self, id: Oid, start: usize) -> Result<(), Error> {
@@ -290,6 +334,19 @@ fn push_header(out: &mut Vec<u8>, kind: Kind, size: usize) {
         rest >>= 7;
     }
     out.push(byte);
+}
+
+/// The size of an object, and where its packed content begins.
+fn parse_header(packed: &[u8]) -> Option<(usize, usize)> {
+    let first = *packed.first()?;
+    let (mut size, mut shift, mut at, mut more) =
+        (usize::from(first & 15), 4, 1, first & 0x80 != 0);
+    while more {
+        let byte = *packed.get(at)?;
+        size |= usize::from(byte & 0x7f).checked_shl(shift)?;
+        (shift, at, more) = (shift + 7, at + 1, byte & 0x80 != 0);
+    }
+    Some((size, at))
 }
 
 /// The index, version 2: fan-out, names, checksums, offsets, the pack's checksum and its own.

@@ -60,6 +60,17 @@ impl Store {
         self.find(kind, id)?.ok_or_else(|| Error::damaged(kind.missing(), id))
     }
 
+    /// How many bytes the content of an object has; `None` if there is none of that name.
+    pub(crate) fn size(&self, id: &Oid) -> Result<Option<usize>, Error> {
+        let handle = self.odb.to_cache_arc();
+        let id = gix_hash::oid::from_bytes_unchecked(id);
+        let found = gix_object::FindHeader::try_header(&handle, id).map_err(|cause| {
+            tracing::error!(object = %id, cause = %cause, "an object cannot be read");
+            Error::damaged("cannot read object", id.as_bytes())
+        })?;
+        Ok(found.map(|header| usize::try_from(header.size).unwrap_or(usize::MAX)))
+    }
+
     /// What is there as far as is known, for a great many questions.
     pub(crate) fn known(&self) -> Known {
         let mut handle = self.odb.to_cache_arc();

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::symlink};
 
-use workspace::{Line, PatchBody};
+use workspace::{Line, PatchBody, Side};
 
 use crate::house::{House, committed, git, write};
 
@@ -26,6 +26,8 @@ fn git_applies_a_patch_and_gets_the_same() {
         ("unended", "a\nb"),
         ("ended", "a\nb\n"),
         ("empty", ""),
+        ("moved", &numbers(60, |_| false)),
+        ("dir/kept", "the very same\n"),
         ("run", "#!/bin/sh\n"),
         ("with space \"and\" quote", "1\n"),
     ]);
@@ -38,6 +40,8 @@ fn git_applies_a_patch_and_gets_the_same() {
     write(&copy, "run", "#!/bin/sh\n");
     write(&copy, "new/file", "1\n2\n3\n");
     write(&copy, "with space \"and\" quote", "2\n");
+    write(&copy, "elsewhere/moved", &numbers(60, |number| number == 7));
+    write(&copy, "kept", "the very same\n");
     symlink("long", copy.join("link")).unwrap();
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(copy.join("run"), mode).unwrap();
@@ -46,6 +50,8 @@ fn git_applies_a_patch_and_gets_the_same() {
     let before = house.repository.tree_of(start.commit()).unwrap();
     let patches = house.repository.patch(before, done.view).unwrap();
     let text: String = patches.iter().map(ToString::to_string).collect();
+    assert!(text.contains("rename from moved\nrename to elsewhere/moved\n"), "{text}");
+    assert!(text.contains("rename from dir/kept\nrename to kept\n"), "{text}");
     let applied = house.path("applied");
     let copied =
         std::process::Command::new("cp").arg("-a").arg(start.path()).arg(&applied).status();
@@ -72,7 +78,8 @@ fn what_is_not_text_is_only_named() {
         .into_iter()
         .map(|patch| (patch.path.to_string(), patch.body))
         .collect();
-    let changed = vec![Line::Removed("1".to_owned()), Line::Added("2".to_owned())];
+    let line = |side, text: &str| Line { side, text: text.to_owned(), ended: true };
+    let changed = vec![line(Side::Removed, "1"), line(Side::Added, "2")];
     let hunk = workspace::Hunk { before_start: 1, after_start: 1, lines: changed };
     let expected = [
         ("a".to_owned(), PatchBody::Text(vec![hunk])),
