@@ -13,7 +13,7 @@ pub struct EndpointParts {
     pub name: String,
     /// The dialect it speaks.
     pub api: ModelApi,
-    /// Its address with or without `/v1`, as `https://api.example.com`.
+    /// Its address with or without `/v1` or `/v1beta`, as `https://api.example.com`.
     pub base_url: String,
     /// Its key; absent when it asks for none.
     pub key: Option<Secret>,
@@ -70,7 +70,7 @@ impl Endpoint {
         Ok(Self { name, api, base, key, model })
     }
 
-    /// The address of `path`, which begins with `/v1/`.
+    /// The address of `path`, which begins with a version.
     pub(crate) fn url(&self, path: &str) -> Url {
         let mut url = self.base.clone();
         url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
@@ -78,7 +78,7 @@ impl Endpoint {
     }
 }
 
-/// The address without its `/v1`, if it is one that may be called.
+/// The address without its `/v1` or `/v1beta`, if it is one that may be called.
 fn base(text: &str) -> Option<Url> {
     let mut url = Url::parse(text.trim()).ok()?;
     let plain = matches!(url.scheme(), "http" | "https")
@@ -91,7 +91,8 @@ fn base(text: &str) -> Option<Url> {
         return None;
     }
     let path = url.path().trim_end_matches('/');
-    let path = path.strip_suffix("/v1").unwrap_or(path).to_owned();
+    let path = ["/v1", "/v1beta"].iter().find_map(|version| path.strip_suffix(version));
+    let path = path.unwrap_or(url.path().trim_end_matches('/')).to_owned();
     url.set_path(&path);
     Some(url)
 }
@@ -120,6 +121,7 @@ mod tests {
             ("https://a.example", "https://a.example/v1/models"),
             ("https://a.example/v1", "https://a.example/v1/models"),
             ("https://a.example/v1/", "https://a.example/v1/models"),
+            ("https://a.example/v1beta", "https://a.example/v1/models"),
             ("http://127.0.0.1:8080/api/v1", "http://127.0.0.1:8080/api/v1/models"),
         ] {
             assert_eq!(endpoint(base).expect(base).url("/v1/models").as_str(), url);

@@ -14,7 +14,7 @@ use crate::relay::Body;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error(
-        "the gate serves nothing here: use POST /v1/messages, POST /v1/messages/count_tokens, POST /v1/chat/completions, GET /v1/models or GET /health"
+        "the gate serves nothing here: use POST /v1/messages, /v1/messages/count_tokens, /v1/chat/completions, /v1/responses or /v1beta/models/MODEL:generateContent, :streamGenerateContent?alt=sse, :countTokens, or GET /v1/models, /v1beta/models or /health"
     )]
     NotFound,
     #[error("this path takes {allowed} requests only")]
@@ -113,12 +113,24 @@ impl Refusal {
                 "type": "error",
                 "error": { "type": self.anthropic(), "message": self.to_string(), "code": self.code() },
             }),
-            ModelApi::OpenaiChat => json!({
+            ModelApi::OpenaiChat | ModelApi::OpenaiResponses => json!({
                 "error": {
                     "message": self.to_string(),
                     "type": self.openai(),
                     "param": null,
                     "code": self.code(),
+                },
+            }),
+            ModelApi::Gemini => json!({
+                "error": {
+                    "code": self.status().as_u16(),
+                    "message": self.to_string(),
+                    "status": self.gemini(),
+                    "details": [{
+                        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                        "reason": self.code(),
+                        "domain": "gate",
+                    }],
                 },
             }),
         };
@@ -143,6 +155,19 @@ impl Refusal {
         }
     }
 
+    fn gemini(&self) -> &'static str {
+        match self.status().as_u16() {
+            401 => "UNAUTHENTICATED",
+            403 => "PERMISSION_DENIED",
+            404 => "NOT_FOUND",
+            429 => "RESOURCE_EXHAUSTED",
+            502 | 503 => "UNAVAILABLE",
+            504 => "DEADLINE_EXCEEDED",
+            status if status < 500 => "INVALID_ARGUMENT",
+            _ => "INTERNAL",
+        }
+    }
+
     fn openai(&self) -> &'static str {
         match self.status().as_u16() {
             401 => "authentication_error",
@@ -159,6 +184,8 @@ pub(crate) fn dialect(api: ModelApi) -> &'static str {
     match api {
         ModelApi::AnthropicMessages => "Anthropic Messages",
         ModelApi::OpenaiChat => "OpenAI chat completions",
+        ModelApi::OpenaiResponses => "OpenAI Responses",
+        ModelApi::Gemini => "Gemini",
     }
 }
 

@@ -15,6 +15,7 @@ use crate::demo;
 use crate::intake::{self, Taken};
 use crate::refusal::{Refusal, whole_json};
 use crate::relay::Body;
+use crate::talk::Wanted;
 
 /// A way of asking a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,10 @@ pub(crate) enum Call {
     Messages,
     CountTokens,
     Chat,
+    Responses,
+    Generate,
+    StreamGenerate,
+    GeminiCount,
 }
 
 impl Call {
@@ -29,14 +34,32 @@ impl Call {
         match self {
             Self::Messages | Self::CountTokens => ModelApi::AnthropicMessages,
             Self::Chat => ModelApi::OpenaiChat,
+            Self::Responses => ModelApi::OpenaiResponses,
+            Self::Generate | Self::StreamGenerate | Self::GeminiCount => ModelApi::Gemini,
         }
     }
 
-    pub(crate) fn path(self) -> &'static str {
+    /// Whether only the tokens of a request are counted, and no model answers.
+    pub(crate) fn counts(self) -> bool {
+        matches!(self, Self::CountTokens | Self::GeminiCount)
+    }
+
+    /// How the answer is wanted, as far as the path says it.
+    pub(crate) fn wanted(self) -> Wanted {
         match self {
-            Self::Messages => "/v1/messages",
-            Self::CountTokens => "/v1/messages/count_tokens",
-            Self::Chat => "/v1/chat/completions",
+            Self::StreamGenerate => Wanted::Streamed,
+            Self::Generate | Self::GeminiCount => Wanted::Whole,
+            _ => Wanted::AsTheBodySays,
+        }
+    }
+
+    /// The call of Gemini that the last part of a path asks for, behind the name of a model.
+    fn of_gemini(method: &str) -> Option<Self> {
+        match method {
+            "generateContent" => Some(Self::Generate),
+            "streamGenerateContent" => Some(Self::StreamGenerate),
+            "countTokens" => Some(Self::GeminiCount),
+            _ => None,
         }
     }
 }
@@ -98,11 +121,16 @@ pub(crate) async fn answer(
 fn route(method: &Method, path: &str) -> Result<Route, Refusal> {
     let (route, allowed) = match path {
         "/health" => (Route::Health, "GET"),
-        "/v1/models" => (Route::Models, "GET"),
+        "/v1/models" | "/v1beta/models" => (Route::Models, "GET"),
         "/v1/messages" => (Route::Call(Call::Messages), "POST"),
         "/v1/messages/count_tokens" => (Route::Call(Call::CountTokens), "POST"),
         "/v1/chat/completions" => (Route::Call(Call::Chat), "POST"),
-        _ => return Err(Refusal::NotFound),
+        "/v1/responses" => (Route::Call(Call::Responses), "POST"),
+        _ => {
+            let named = path.strip_prefix("/v1beta/models/").and_then(|rest| rest.rsplit_once(':'));
+            let call = named.and_then(|(_, method)| Call::of_gemini(method));
+            (Route::Call(call.ok_or(Refusal::NotFound)?), "POST")
+        }
     };
     let fits = method.as_str() == allowed || (allowed == "GET" && method == Method::HEAD);
     if fits { Ok(route) } else { Err(Refusal::Method { allowed }) }
@@ -115,6 +143,10 @@ async fn ask(
 ) -> Result<Response<Body>, Refusal> {
     let answers = serving.answers(call.api())?;
     let (head, body) = request.into_parts();
+    if call == Call::StreamGenerate && head.uri.query().is_none_or(|query| !asks_for_events(query))
+    {
+        return Err(Refusal::BadRequest("stream with ?alt=sse: nothing else is served".to_owned()));
+    }
     let body = intake::take(body, &serving.room, &serving.limits).await?;
     let beta = head.uri.query() == Some("beta=true");
     let ask = Ask { call, beta, headers: head.headers, body };
@@ -122,6 +154,10 @@ async fn ask(
         Answers::Demo => demo::answer(serving, ask).await,
         Answers::Endpoint(upstream, endpoint) => upstream.answer(serving, endpoint, ask).await,
     }
+}
+
+fn asks_for_events(query: &str) -> bool {
+    query.split('&').any(|pair| pair == "alt=sse")
 }
 
 /// The one model that this caller reaches.
@@ -141,7 +177,14 @@ fn models(serving: &Serving) -> Response<Body> {
             "first_id": model,
             "last_id": model,
         }),
-        ModelApi::OpenaiChat => json!({
+        ModelApi::Gemini => json!({
+            "models": [{
+                "name": format!("models/{model}"),
+                "displayName": shown,
+                "supportedGenerationMethods": ["generateContent", "countTokens"],
+            }],
+        }),
+        ModelApi::OpenaiChat | ModelApi::OpenaiResponses => json!({
             "object": "list",
             "data": [{ "id": model, "object": "model", "created": 0, "owned_by": "gate", "name": shown }],
         }),

@@ -57,7 +57,11 @@ impl Upstream {
         ask: Ask,
     ) -> Result<Response<Body>, Refusal> {
         let started = serving.clock().instant();
-        let body = with_model(&ask.body.bytes, &endpoint.model)?;
+        let body = match endpoint.api {
+            // It names the model in the path.
+            ModelApi::Gemini => ask.body.bytes.clone(),
+            _ => with_model(&ask.body.bytes, &endpoint.model)?,
+        };
         let sent = Sent { endpoint, headers: headers(endpoint, &ask.headers), body };
         let url = url(endpoint, &ask);
         let seconds = self.limits.first_byte.as_secs();
@@ -82,7 +86,7 @@ impl Upstream {
             model: endpoint.model.clone(),
             meter: Meter::new(framing(answer.headers())),
             known: None,
-            settled: ask.call == Call::CountTokens,
+            settled: ask.call.counts(),
         };
         Ok(self.relay(endpoint, answer, account))
     }
@@ -186,11 +190,26 @@ impl Sent<'_> {
 }
 
 fn url(endpoint: &Endpoint, ask: &Ask) -> reqwest::Url {
-    let mut url = endpoint.url(ask.call.path());
-    if ask.beta {
-        url.set_query(Some("beta=true"));
+    let mut url = endpoint.url(&path(ask.call, &endpoint.model));
+    match ask.call {
+        Call::StreamGenerate => url.set_query(Some("alt=sse")),
+        _ if ask.beta => url.set_query(Some("beta=true")),
+        _ => {}
     }
     url
+}
+
+/// Where an endpoint takes this call.
+fn path(call: Call, model: &str) -> String {
+    match call {
+        Call::Messages => "/v1/messages".to_owned(),
+        Call::CountTokens => "/v1/messages/count_tokens".to_owned(),
+        Call::Chat => "/v1/chat/completions".to_owned(),
+        Call::Responses => "/v1/responses".to_owned(),
+        Call::Generate => format!("/v1beta/models/{model}:generateContent"),
+        Call::StreamGenerate => format!("/v1beta/models/{model}:streamGenerateContent"),
+        Call::GeminiCount => format!("/v1beta/models/{model}:countTokens"),
+    }
 }
 
 /// The headers of the request: ours, and of the caller's those that the dialect needs.
@@ -203,7 +222,10 @@ fn headers(endpoint: &Endpoint, from_caller: &HeaderMap) -> HeaderMap {
     let key = endpoint.key.as_ref().map_or("", |key| key.expose());
     let (name, value) = match endpoint.api {
         ModelApi::AnthropicMessages => (HeaderName::from_static("x-api-key"), key.to_owned()),
-        ModelApi::OpenaiChat => (header::AUTHORIZATION, format!("Bearer {key}")),
+        ModelApi::OpenaiChat | ModelApi::OpenaiResponses => {
+            (header::AUTHORIZATION, format!("Bearer {key}"))
+        }
+        ModelApi::Gemini => (HeaderName::from_static("x-goog-api-key"), key.to_owned()),
     };
     if let (false, Ok(mut value)) = (key.is_empty(), HeaderValue::from_str(&value)) {
         value.set_sensitive(true);

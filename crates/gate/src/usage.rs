@@ -91,9 +91,8 @@ impl Meter {
     }
 }
 
-/// The usage object of either dialect.
+/// The usage object of any dialect.
 #[derive(Debug, Deserialize)]
-#[expect(clippy::struct_field_names, reason = "these are the names on the wire")]
 struct Stated {
     input_tokens: Option<u64>,
     cache_creation_input_tokens: Option<u64>,
@@ -101,23 +100,35 @@ struct Stated {
     output_tokens: Option<u64>,
     prompt_tokens: Option<u64>,
     completion_tokens: Option<u64>,
+    #[serde(rename = "promptTokenCount")]
+    prompt_token_count: Option<u64>,
+    #[serde(rename = "toolUsePromptTokenCount")]
+    tool_use_prompt_token_count: Option<u64>,
+    #[serde(rename = "candidatesTokenCount")]
+    candidates_token_count: Option<u64>,
+    #[serde(rename = "thoughtsTokenCount")]
+    thoughts_token_count: Option<u64>,
 }
 
 impl Stated {
     fn input(&self) -> u64 {
-        [self.input_tokens, self.cache_creation_input_tokens, self.cache_read_input_tokens]
-            .into_iter()
-            .flatten()
-            .fold(0, u64::saturating_add)
+        sum([self.input_tokens, self.cache_creation_input_tokens, self.cache_read_input_tokens])
             .max(self.prompt_tokens.unwrap_or(0))
+            .max(sum([self.prompt_token_count, self.tool_use_prompt_token_count]))
     }
 
     fn output(&self) -> u64 {
-        self.output_tokens.or(self.completion_tokens).unwrap_or(0)
+        let stated = self.output_tokens.or(self.completion_tokens).unwrap_or(0);
+        stated.max(sum([self.candidates_token_count, self.thoughts_token_count]))
     }
 }
 
-/// Finds `usage` at the top of a JSON value, and in `message` at its top.
+fn sum<const N: usize>(counts: [Option<u64>; N]) -> u64 {
+    counts.into_iter().flatten().fold(0, u64::saturating_add)
+}
+
+/// Finds `usage` or `usageMetadata` at the top of a JSON value, and `usage` in `message` or `response`
+/// at its top.
 #[derive(Debug, Default)]
 struct Scanner {
     depth: usize,
@@ -126,7 +137,7 @@ struct Scanner {
     key: Vec<u8>,
     /// The key that the value now read belongs to, where it matters.
     owner: Owner,
-    /// Whether the object at depth 2 is `message`.
+    /// Whether the object at depth 2 is `message` or `response`.
     in_message: bool,
     capture: Option<Capture>,
 }
@@ -196,7 +207,8 @@ impl Scanner {
     fn owner_of_key(&self) -> Owner {
         match self.key.as_slice() {
             b"usage" if self.depth == 1 || (self.depth == 2 && self.in_message) => Owner::Usage,
-            b"message" if self.depth == 1 => Owner::Message,
+            b"usageMetadata" if self.depth == 1 => Owner::Usage,
+            b"message" | b"response" if self.depth == 1 => Owner::Message,
             _ => Owner::Other,
         }
     }
@@ -262,6 +274,20 @@ mod tests {
             Framing::Events,
             "data: {\"choices\":[],\"usage\":null}\r\n\r\ndata:{\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4}}\n\ndata: [DONE]\n\n",
             Some(used(3, 4)),
+        );
+    }
+
+    #[test]
+    fn the_younger_dialects_say_it_elsewhere() {
+        check(
+            Framing::Events,
+            "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"output\":[{\"usage\":{\"output_tokens\":9}}],\"usage\":{\"input_tokens\":3,\"output_tokens\":4}}}\n\n",
+            Some(used(3, 4)),
+        );
+        check(
+            Framing::Events,
+            "data: {\"candidates\":[{\"usageMetadata\":{\"promptTokenCount\":9}}],\"usageMetadata\":{\"promptTokenCount\":3,\"candidatesTokenCount\":4,\"thoughtsTokenCount\":1}}\n\n",
+            Some(used(3, 5)),
         );
     }
 

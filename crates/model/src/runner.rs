@@ -82,4 +82,8 @@ pub enum ModelApi {
     AnthropicMessages,
     /// `POST /v1/chat/completions`.
     OpenaiChat,
+    /// `POST /v1/responses`.
+    OpenaiResponses,
+    /// `POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent`.
+    Gemini,
 }

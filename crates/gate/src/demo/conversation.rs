@@ -81,30 +81,49 @@ impl Conversation {
 }
 
 /// What a person said, if a person said it.
-fn real(text: &str) -> Option<Cow<'_, str>> {
-    const NOT_SAID: [&str; 4] =
-        ["<command-", "<local-command-", "[Request interrupted", "Caveat: The messages below"];
+pub(super) fn real(text: &str) -> Option<Cow<'_, str>> {
+    const NOT_SAID: [&str; 5] = [
+        "<command-",
+        "<local-command-",
+        "[Request interrupted",
+        "Caveat: The messages below",
+        "# AGENTS.md instructions",
+    ];
     let text = without_reminders(text);
     let bare = text.trim();
     let said = !bare.is_empty() && !NOT_SAID.iter().any(|start| bare.starts_with(start));
     said.then_some(text)
 }
 
+/// What agents put around what they tell their model in the person's place.
+const WRAPPERS: [(&str, &str); 5] = [
+    ("<system-reminder>", "</system-reminder>"),
+    ("<environment_context>", "</environment_context>"),
+    ("<user_instructions>", "</user_instructions>"),
+    ("<INSTRUCTIONS>", "</INSTRUCTIONS>"),
+    ("<session_context>", "</session_context>"),
+];
+
 /// A text without what an agent put into it for its model.
 fn without_reminders(text: &str) -> Cow<'_, str> {
-    const OPEN: &str = "<system-reminder>";
-    const CLOSE: &str = "</system-reminder>";
-    if !text.contains(OPEN) {
-        return Cow::Borrowed(text);
+    let mut text = Cow::Borrowed(text);
+    for (open, close) in WRAPPERS {
+        if text.contains(open) {
+            text = Cow::Owned(without(&text, open, close));
+        }
     }
+    text
+}
+
+fn without(text: &str, open: &str, close: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some((before, after)) = rest.split_once(OPEN) {
+    while let Some((before, after)) = rest.split_once(open) {
         kept.push_str(before);
-        rest = after.split_once(CLOSE).map_or("", |(_, after)| after);
+        rest = after.split_once(close).map_or("", |(_, after)| after);
     }
     kept.push_str(rest);
-    Cow::Owned(kept)
+    kept
 }
 
 #[cfg(test)]

@@ -29,6 +29,8 @@ use crate::redact::Redactor;
 use crate::refusal::{Refusal, whole_json};
 use crate::relay::{Account, Body, Relay};
 use crate::route::{Ask, Call};
+use crate::talk;
+use crate::talk::form::Names;
 use crate::usage::{Framing, Meter, Used};
 
 /// The name of the demo model.
@@ -43,7 +45,7 @@ pub(crate) async fn answer(serving: &Arc<Serving>, ask: Ask) -> Result<Response<
     let started = serving.clock().instant();
     let (call, bytes) = (ask.call, ask.body.bytes.clone());
     let input = tokens(bytes.len());
-    let (conversation, answer) = if bytes.len() < LARGE_BYTES {
+    let Thought { conversation, names, answer } = if bytes.len() < LARGE_BYTES {
         think(call, &bytes)?
     } else {
         let thought = serving.tasks.blocking("demo model", move || think(call, &bytes)).await;
@@ -51,9 +53,13 @@ pub(crate) async fn answer(serving: &Arc<Serving>, ask: Ask) -> Result<Response<
         thought.ok_or_else(broken)??
     };
     drop(ask.body);
-    if call == Call::CountTokens {
-        let count = json!({ "input_tokens": input }).to_string();
-        return Ok(whole_json(StatusCode::OK, count.into()));
+    let count = match call {
+        Call::CountTokens => Some(json!({ "input_tokens": input })),
+        Call::GeminiCount => Some(json!({ "totalTokens": input })),
+        _ => None,
+    };
+    if let Some(count) = count {
+        return Ok(whole_json(StatusCode::OK, count.to_string().into()));
     }
     let used = Used { input, output: answer.tokens() };
     let account = Account {
@@ -66,14 +72,22 @@ pub(crate) async fn answer(serving: &Arc<Serving>, ask: Ask) -> Result<Response<
         known: Some(used),
         settled: false,
     };
-    let said = speak::Said { api: call.api(), conversation, answer, used };
+    let said = speak::Said { api: call.api(), conversation, names, answer, used };
     Ok(respond(said, account))
 }
 
-fn think(call: Call, body: &Bytes) -> Result<(Conversation, Answer), Refusal> {
-    let conversation = wire::read(call.api(), body).map_err(Refusal::BadRequest)?;
+fn think(call: Call, body: &Bytes) -> Result<Thought, Refusal> {
+    let request = talk::read(call.api(), call.wanted(), body).map_err(Refusal::BadRequest)?;
+    let (conversation, names) = wire::read(request);
     let answer = act::answer(&conversation);
-    Ok((conversation, answer))
+    Ok(Thought { conversation, names, answer })
+}
+
+/// What the demo model made of a request.
+struct Thought {
+    conversation: Conversation,
+    names: Names,
+    answer: Answer,
 }
 
 fn respond(said: speak::Said, account: Account) -> Response<Body> {

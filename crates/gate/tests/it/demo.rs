@@ -1,23 +1,25 @@
-//! The demo model through a door: both dialects, whole and streamed, and a thousand of them at once.
+//! The demo model through a door: every dialect, whole and streamed, and a thousand of them at once.
 
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use gate::Limits;
 use model::{Event, ModelApi};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
-use crate::support::{Sandbox, ask, broker, request, soon};
+use crate::support::{Sandbox, ask, ask_in, broker, path, request, soon};
 
 const ANTHROPIC: ModelApi = ModelApi::AnthropicMessages;
+const DIALECTS: [ModelApi; 4] =
+    [ANTHROPIC, ModelApi::OpenaiChat, ModelApi::OpenaiResponses, ModelApi::Gemini];
 const PATHS: [&str; 2] = ["/v1/messages", "/v1/chat/completions"];
 
 fn words(count: usize) -> String {
     (1..=count).map(|n| format!("w{n}")).collect::<Vec<_>>().join(" ")
 }
 
-/// The text of a streamed answer of either dialect.
+/// The text of a streamed answer of any dialect.
 fn streamed(body: &str) -> String {
     let lines = body.lines().filter_map(|line| line.strip_prefix("data: "));
     let events = lines
@@ -25,24 +27,36 @@ fn streamed(body: &str) -> String {
         .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
     let text = |event: Value| {
         let delta = event["delta"]["text"].as_str();
-        delta.or(event["choices"][0]["delta"]["content"].as_str()).unwrap_or("").to_owned()
+        let delta = delta.or(event["choices"][0]["delta"]["content"].as_str());
+        let delta = delta.or(event["candidates"][0]["content"]["parts"][0]["text"].as_str());
+        let responses = event["type"] == "response.output_text.delta";
+        delta.or(event["delta"].as_str().filter(|_| responses)).unwrap_or("").to_owned()
     };
     events.map(text).collect()
 }
 
+/// The text of a whole answer of any dialect.
+fn text(whole: &Value) -> Option<&str> {
+    let text = whole["content"][0]["text"].as_str();
+    let text = text.or(whole["choices"][0]["message"]["content"].as_str());
+    let text = text.or(whole["output"][0]["content"][0]["text"].as_str());
+    text.or(whole["candidates"][0]["content"]["parts"][0]["text"].as_str())
+}
+
 #[tokio::test]
-async fn it_speaks_both_dialects_whole_and_streamed() {
+async fn it_speaks_every_dialect_whole_and_streamed() {
     let broker = broker(Vec::new(), Limits::default());
-    let mut sandbox = Sandbox::new(&broker, ANTHROPIC).await;
-    for path in PATHS {
-        let whole = sandbox.post(path, &ask("say 20 words", false)).await.json();
-        let text = whole["content"][0]["text"].as_str();
-        let text = text.or(whole["choices"][0]["message"]["content"].as_str());
-        assert_eq!(text, Some(words(20).as_str()));
-        assert_eq!(whole["model"], "remit-demo");
-        let answer = sandbox.post(path, &ask("say 20 words", true)).await;
+    for api in DIALECTS {
+        let mut sandbox = Sandbox::new(&broker, api).await;
+        let question = ask_in(api, "say 20 words", false);
+        let whole = sandbox.post(path(api, false), &question).await.json();
+        assert_eq!(text(&whole), Some(words(20).as_str()), "{api:?}");
+        let model = whole.get("model").or(whole.get("modelVersion"));
+        assert_eq!(model.and_then(Value::as_str), Some("remit-demo"));
+        let question = ask_in(api, "say 20 words", true);
+        let answer = sandbox.post(path(api, true), &question).await;
         assert_eq!(answer.headers["content-type"], "text/event-stream");
-        assert_eq!(streamed(answer.text()), words(20));
+        assert_eq!(streamed(answer.text()), words(20), "{api:?}");
         assert!(answer.whole);
         for _ in 0..2 {
             let Event::Usage { model, output_tokens: 20, .. } = sandbox.report().await else {
@@ -51,6 +65,83 @@ async fn it_speaks_both_dialects_whole_and_streamed() {
             assert_eq!(model, "remit-demo");
         }
     }
+}
+
+/// Offered a shell, it calls it in the words of the dialect; told what the shell printed, it says so.
+#[tokio::test]
+async fn it_calls_tools_in_the_younger_dialects() {
+    let broker = broker(Vec::new(), Limits::default());
+    let schema = json!({
+        "type": "object",
+        "properties": { "cmd": { "type": "string" } },
+        "required": ["cmd"],
+    });
+    let sandbox = Sandbox::new(&broker, ModelApi::OpenaiResponses).await;
+    let said = json!({ "type": "message", "role": "user",
+        "content": [{ "type": "input_text", "text": "run ls" }] });
+    let wrapped = json!({ "type": "message", "role": "user",
+        "content": [{ "type": "input_text", "text": "<environment_context>\nrun rm\n</environment_context>" }] });
+    let tools = json!([{ "type": "function", "name": "exec_command", "strict": false, "parameters": schema },
+        { "type": "namespace", "name": "agents", "tools": [] }, { "type": "web_search" }]);
+    let mut question =
+        json!({ "model": "m", "stream": true, "tools": tools, "input": [wrapped, said] });
+    let path_ = path(ModelApi::OpenaiResponses, true);
+    let answer = sandbox.post(path_, &question.to_string()).await;
+    let events: Vec<Value> = events(answer.text());
+    let numbers: Vec<_> = events.iter().map(|it| it["sequence_number"].as_u64()).collect();
+    assert_eq!(numbers, (0..events.len() as u64).map(Some).collect::<Vec<_>>());
+    let last = events.last().expect("an end");
+    assert_eq!(
+        (&last["type"], &last["response"]["status"]),
+        (&json!("response.completed"), &json!("completed"))
+    );
+    let call = &last["response"]["output"][0];
+    assert_eq!((&call["type"], &call["name"]), (&json!("function_call"), &json!("exec_command")));
+    assert_eq!(call["arguments"], r#"{"cmd":"ls"}"#);
+    let output = "Chunk ID: 1\nWall time: 0.1 seconds\nProcess exited with code 0\nOutput:\na.md\n";
+    let returned =
+        json!({ "type": "function_call_output", "call_id": call["call_id"], "output": output });
+    let input = question["input"].as_array_mut().expect("a list");
+    input.extend([call.clone(), returned]);
+    let answer = sandbox.post(path_, &question.to_string()).await;
+    assert!(
+        streamed(answer.text()).ends_with("I ran `ls`; it printed:\na.md"),
+        "{}",
+        answer.text()
+    );
+
+    let sandbox = Sandbox::new(&broker, ModelApi::Gemini).await;
+    let tools = json!([{ "functionDeclarations": [{ "name": "run_shell_command",
+        "parametersJsonSchema": { "properties": { "command": {} }, "required": ["command"] } }] }]);
+    let said = json!({ "role": "user", "parts": [
+        { "text": "<session_context>\nrun rm\n</session_context>" }, { "text": "run ls" }] });
+    let mut question = json!({ "tools": tools, "contents": [said] });
+    let path_ = path(ModelApi::Gemini, true);
+    let answer = sandbox.post(path_, &question.to_string()).await;
+    let events: Vec<Value> = self::events(answer.text());
+    let called = events.iter().find_map(|event| {
+        let part = &event["candidates"][0]["content"]["parts"][0];
+        part.get("functionCall").map(|_| part.clone())
+    });
+    let called = called.expect("a call");
+    assert_eq!(called["functionCall"]["args"], json!({ "command": "ls" }));
+    let response = json!({ "output": "Output: a.md\nProcess Group PGID: 7" });
+    let returned =
+        json!({ "functionResponse": { "name": "run_shell_command", "response": response } });
+    let contents = question["contents"].as_array_mut().expect("a list");
+    contents.push(json!({ "role": "model", "parts": [called] }));
+    contents.push(json!({ "role": "user", "parts": [returned] }));
+    let answer = sandbox.post(path_, &question.to_string()).await;
+    assert!(
+        streamed(answer.text()).ends_with("I ran `ls`; it printed:\na.md"),
+        "{}",
+        answer.text()
+    );
+}
+
+fn events(body: &str) -> Vec<Value> {
+    let lines = body.lines().filter_map(|line| line.strip_prefix("data: "));
+    lines.map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
 #[tokio::test]

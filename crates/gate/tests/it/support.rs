@@ -307,7 +307,32 @@ pub(crate) fn chunk(bytes: &[u8]) -> Vec<u8> {
     chunk
 }
 
-/// A small request of the dialect, with one thing said.
+/// Where a caller of this dialect asks.
+pub(crate) fn path(api: ModelApi, stream: bool) -> &'static str {
+    match (api, stream) {
+        (ModelApi::AnthropicMessages, _) => "/v1/messages",
+        (ModelApi::OpenaiChat, _) => "/v1/chat/completions",
+        (ModelApi::OpenaiResponses, _) => "/v1/responses",
+        (ModelApi::Gemini, false) => "/v1beta/models/mine:generateContent",
+        (ModelApi::Gemini, true) => "/v1beta/models/mine:streamGenerateContent?alt=sse",
+    }
+}
+
+/// A small request of this dialect, with one thing said.
+pub(crate) fn ask_in(api: ModelApi, text: &str, stream: bool) -> String {
+    match api {
+        ModelApi::AnthropicMessages | ModelApi::OpenaiChat => return ask(text, stream),
+        ModelApi::OpenaiResponses => {
+            serde_json::json!({ "model": "whatever", "stream": stream, "input": text })
+        }
+        ModelApi::Gemini => {
+            serde_json::json!({ "contents": [{ "role": "user", "parts": [{ "text": text }] }] })
+        }
+    }
+    .to_string()
+}
+
+/// A small request of the two older dialects, with one thing said.
 pub(crate) fn ask(text: &str, stream: bool) -> String {
     serde_json::json!({
         "model": "whatever",

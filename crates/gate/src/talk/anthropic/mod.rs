@@ -1,0 +1,4 @@
+//! Anthropic Messages: `POST /v1/messages`.
+
+pub(super) mod read;
+pub(super) mod say;

@@ -1,0 +1,6 @@
+//! Gemini: `POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent`.
+
+mod schema;
+
+pub(super) mod read;
+pub(super) mod say;
