@@ -1,5 +1,5 @@
 //! Turns what a view changed into a commit, durably and without overwriting anybody. Never writes a file of a
-//! folder, never merges text.
+//! folder.
 
 use crate::{
     Changed, CommitId, Delta, Error, Limits, Reason, Refusals, Repository, Root, Signature,
@@ -10,10 +10,11 @@ use crate::{
         pack::{Packed, Stage},
         refs::{Locked, MAIN, is_plain_name},
     },
+    merge::{Sides, merge},
     path::Shown,
     point::Point,
     trailer,
-    tree::{self, Merged, Trees},
+    tree::{self, Trees},
     walk::{self, Folder, Source},
 };
 
@@ -93,7 +94,7 @@ pub struct Committed {
 pub struct Held {
     /// The ref that holds it.
     pub name: String,
-    /// The commit on that ref; its parent is the commit that the view was made from.
+    /// The commit on that ref; its parent holds what the view had when the change-set began.
     pub commit: CommitId,
     /// The paths that both sides changed.
     pub paths: Vec<TreePath>,
@@ -220,11 +221,12 @@ impl Moving<'_> {
             // What the first attempt packed is on the disk: the second only adds trees and a commit.
             let mut stage = stage.take().unwrap_or_else(|| repository.stage());
             let head = repository.head()?.ok_or(Error::Unborn)?;
-            let tree = match self.onto(&mut stage, &repository.tree_of(head)?)? {
-                Merged::Clean(tree) => tree,
-                Merged::Conflict(paths) => return self.hold(stage, hold_as, paths, locked),
+            let theirs = repository.tree_of(head)?;
+            let tree = match self.onto(&mut stage, theirs)? {
+                Ok(tree) => tree,
+                Err(paths) => return self.hold(stage, hold_as, paths, locked),
             };
-            if tree == repository.tree_of(head)? {
+            if tree == theirs {
                 return Ok(Outcome::Unchanged { view: self.ours, refusals: self.refusals });
             }
             let changed = Trees { store: &repository.store, stage: Some(&stage) }
@@ -243,11 +245,22 @@ impl Moving<'_> {
         Err(Error::Damaged { what: "ref moved under its lock", id: MAIN.to_owned() })
     }
 
-    fn onto(&self, stage: &mut Stage, head: &TreeId) -> Result<Merged, Error> {
-        if *head == self.seen {
-            return Ok(Merged::Clean(self.ours));
+    /// The head with the change-set in it, or where the two disagree.
+    fn onto(
+        &self,
+        stage: &mut Stage,
+        head: TreeId,
+    ) -> Result<Result<TreeId, Vec<TreePath>>, Error> {
+        if head == self.seen {
+            return Ok(Ok(self.ours));
         }
-        tree::merge(&self.repository.store, stage, &self.seen, [&self.ours, head])
+        let store = &self.repository.store;
+        let sides = Sides { origin: self.seen, ours: self.ours, theirs: head };
+        let merged = merge(store, stage, sides)?;
+        if !merged.conflicts.is_empty() {
+            return Ok(Err(merged.conflicts.into_keys().collect()));
+        }
+        Ok(Ok(tree::edit(store, stage, &head, &merged.edits)?))
     }
 
     fn hold(
@@ -266,12 +279,22 @@ impl Moving<'_> {
         if let Some(commit) = held {
             return Ok(Outcome::Held(Held { name, commit, paths, refusals: self.refusals }));
         }
-        let parents = [*self.checkout.raw()];
+        let parents = [*self.base(&mut stage)?.raw()];
         let commit = commit_object(&mut stage, &self.ours, &parents, self.by, &self.refusals)?;
         if repository.publish(stage, Move { name: &name, from: None, to: commit }, Some(locked))? {
             return Ok(Outcome::Held(Held { name, commit, paths, refusals: self.refusals }));
         }
         Err(Error::Damaged { what: "ref moved under its lock", id: name })
+    }
+
+    /// The commit whose content the change-set changed: the checkout, or one on it that holds what the view had seen.
+    fn base(&self, stage: &mut Stage) -> Result<CommitId, Error> {
+        if self.repository.tree_of(self.checkout)? == self.seen {
+            return Ok(self.checkout);
+        }
+        let by = Attribution { message: "What the view had seen".to_owned(), ..self.by.clone() };
+        let parents = [*self.checkout.raw()];
+        commit_object(stage, &self.seen, &parents, &by, &Refusals::default())
     }
 
     /// A free name, or the one that holds this very change-set already: a caller that lost the answer asks again.
@@ -283,12 +306,17 @@ impl Moving<'_> {
             let Some(held) = repository.refs.get(&name)?.map(CommitId::new) else {
                 return Ok((name, None));
             };
-            let commit = repository.commit_of(held)?;
-            if commit.tree == *self.ours.raw() && commit.parents == [*self.checkout.raw()] {
+            if self.is_held_by(&repository.commit_of(held)?)? {
                 return Ok((name, Some(held)));
             }
         }
         Err(Error::Full { action: "hold so many change-sets of one dispatch" })
+    }
+
+    fn is_held_by(&self, commit: &Commit) -> Result<bool, Error> {
+        let [base] = commit.parents.as_slice() else { return Ok(false) };
+        let seen = self.repository.tree_of(CommitId::new(*base))?;
+        Ok(commit.tree == *self.ours.raw() && seen == self.seen)
     }
 }
 

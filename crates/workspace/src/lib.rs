@@ -19,6 +19,8 @@ mod flag;
 mod git;
 mod history;
 mod id;
+mod merge;
+mod merge3;
 mod overlay;
 mod patch;
 mod path;
@@ -42,6 +44,7 @@ pub use flag::Flag;
 pub use history::Record;
 pub use id::{BlobId, CommitId, IdError, TreeId};
 
+pub use merge::{Conflict, MERGE_BYTES_MAX};
 pub use patch::{
     FilePatch, Hunk, Line, PATCH_BYTES_MAX, PATCH_FILE_BYTES_MAX, PATCH_LINES_MAX, PatchBody, Side,
     Status, with_hunks,

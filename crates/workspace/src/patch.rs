@@ -7,7 +7,7 @@ use crate::{
     Error, FileEntry, FileMode, Flag, Repository, TreeId, TreePath,
     blobs::Blobs,
     rename::{Moved, with_renames},
-    text::{self, as_text},
+    text::{self, as_text, has_too_many_lines},
 };
 
 /// One changed file.
@@ -84,7 +84,7 @@ pub enum Side {
     Added,
 }
 
-/// Bytes of a file beyond which it is not compared.
+/// Bytes of a file beyond which it is not compared; nor is one of more than 50,000 lines.
 pub const PATCH_FILE_BYTES_MAX: usize = 1 << 20;
 
 /// Bytes that are compared in one call.
@@ -128,6 +128,9 @@ fn file_patch(blobs: Blobs<'_>, moved: Moved, room: &mut Room) -> Result<FilePat
     let (Some(old), Some(new)) = (as_text(&old), as_text(&new)) else {
         return Ok(patch(PatchBody::Binary));
     };
+    if has_too_many_lines(old) || has_too_many_lines(new) {
+        return Ok(patch(PatchBody::TooLarge));
+    }
     let hunks = hunks(old, new);
     let lines = hunks.iter().map(|hunk| hunk.lines.len()).sum();
     Ok(match room.lines.checked_sub(lines) {

@@ -31,6 +31,14 @@ pub(crate) fn as_text(content: &[u8]) -> Option<&str> {
     if content.contains(&0) { None } else { str::from_utf8(content).ok() }
 }
 
+/// Lines of a text that is compared. Bounds the time that texts take which were made to be slow.
+const LINES_MAX: usize = 50_000;
+
+/// Whether the text has more lines than are compared.
+pub(crate) fn has_too_many_lines(text: &str) -> bool {
+    text.bytes().filter(|byte| *byte == b'\n').count() > LINES_MAX
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

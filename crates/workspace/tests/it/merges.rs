@@ -2,11 +2,13 @@
 
 use std::{
     fs,
+    path::Path,
+    process::Command,
     sync::atomic::{AtomicBool, Ordering},
     thread,
 };
 
-use workspace::{Change, Outcome};
+use workspace::{Change, FileMode, Outcome, Trailer};
 
 use crate::house::{House, by, committed, git, pairs, write};
 
@@ -129,9 +131,17 @@ fn a_turn_after_one_whose_answer_was_lost_builds_on_it() {
     house.judge();
 }
 
+/// A list of fifty points, apart enough that each may change by itself.
+fn list(point: impl Fn(usize) -> String) -> String {
+    (0..50)
+        .map(|number| format!("## {number}\n\n{}\n\n", point(number)))
+        .collect::<Vec<_>>()
+        .concat()
+}
+
 #[test]
-fn fifty_views_at_once_all_land() {
-    let house = House::new(&[("a", "1")]);
+fn fifty_views_at_once_all_land_each_under_its_name() {
+    let house = House::new(&[("a", "1"), ("list.md", &list(|_| "open".to_owned()))]);
     let start = house.head();
     thread::scope(|scope| {
         for number in 0..50 {
@@ -139,24 +149,202 @@ fn fifty_views_at_once_all_land() {
             scope.spawn(move || {
                 let upper = house.make_directory(&format!("upper{number}"));
                 write(&upper, &format!("dir{}/file{number}", number % 7), &number.to_string());
+                let mine =
+                    |at| if at == number { format!("done by {number}") } else { "open".to_owned() };
+                write(&upper, "list.md", &list(mine));
                 let delta = house.overlay_delta(start, &upper);
-                let by = by(&format!("Change {number}"));
                 let hold_as = format!("dsp_{number}");
+                let mut by = by(&format!("Change {number}"));
+                by.trailers = vec![Trailer::new("Dispatch", &hold_as).unwrap()];
                 let change =
                     Change { delta, checkout: start, seen: None, by: &by, hold_as: &hold_as };
                 committed(house.repository.commit(change).unwrap());
             });
         }
     });
-    assert_eq!(house.files().len(), 51);
-    assert_eq!(house.repository.log(house.head(), 100).unwrap().len(), 51);
+    assert_eq!(house.files().len(), 52);
+    let done = list(|number| format!("done by {number}"));
+    assert!(house.files().contains(&("list.md".to_owned(), done)), "somebody's line is lost");
+    let log = house.repository.log(house.head(), 100).unwrap();
+    assert_eq!(log.len(), 51);
+    for number in 0..50 {
+        let name = format!("dsp_{number}");
+        let of_it =
+            log[..50].iter().filter(|record| record.trailers.iter().any(|it| it.value() == name));
+        let subjects: Vec<_> = of_it.map(|record| record.subject.clone()).collect();
+        assert_eq!(subjects, [format!("Change {number}")]);
+    }
     house.repository.maintain().unwrap();
     let packs = fs::read_dir(house.path("folder.git/objects/pack")).unwrap().count() / 2;
     assert!(packs <= 50, "{packs} packs");
-    assert_eq!(house.files().len(), 51);
+    assert_eq!(house.files().len(), 52);
     house.judge();
     let said = git(&house.path("folder.git"), &["log", "--format=%P"]);
     assert!(said.lines().all(|parents| parents.len() <= 40), "history is not linear");
+}
+
+/// What comes of two views of one folder, the second committed after the first.
+fn second_of(
+    seeds: &[(&str, &str)],
+    first: impl Fn(&Path),
+    second: impl Fn(&Path),
+) -> (House, Outcome) {
+    let house = House::new(seeds);
+    let start = house.checkout();
+    let outcomes: Vec<Outcome> = [("one", &first as &dyn Fn(&Path)), ("two", &second)]
+        .into_iter()
+        .map(|(name, work)| {
+            let copy = house.path(name);
+            let copied = Command::new("cp").arg("-a").arg(start.path()).arg(&copy).status();
+            assert!(copied.unwrap().success());
+            work(&copy);
+            house.land(start.commit(), None, house.plain_delta(start.commit(), &copy))
+        })
+        .collect();
+    house.judge();
+    let [one, two] = <[Outcome; 2]>::try_from(outcomes).unwrap();
+    committed(one);
+    (house, two)
+}
+
+fn check_merged(
+    seeds: &[(&str, &str)],
+    first: impl Fn(&Path),
+    second: impl Fn(&Path),
+    expected: &[(&str, &str)],
+) {
+    let (house, outcome) = second_of(seeds, first, second);
+    committed(outcome);
+    assert_eq!(house.files(), pairs(expected));
+    assert_eq!(house.repository.log(house.head(), 9).unwrap().len(), 3);
+}
+
+fn check_held(
+    seeds: &[(&str, &str)],
+    first: impl Fn(&Path),
+    second: impl Fn(&Path),
+    conflicts: &[&str],
+) {
+    let (house, outcome) = second_of(seeds, first, second);
+    let Outcome::Held(held) = outcome else { panic!("merged by itself: {:?}", house.files()) };
+    assert_eq!(held.paths.iter().map(ToString::to_string).collect::<Vec<_>>(), conflicts);
+    assert_eq!(house.repository.log(house.head(), 9).unwrap().len(), 2);
+}
+
+const TEXT: &str = "one\ntwo\nthree\nfour\nfive\nsix\n";
+
+fn rename(copy: &Path, from: &str, to: &str) {
+    fs::create_dir_all(copy.join(to).parent().unwrap()).unwrap();
+    fs::rename(copy.join(from), copy.join(to)).unwrap();
+}
+
+#[test]
+fn a_text_that_both_changed_elsewhere_is_merged() {
+    let first = |copy: &Path| write(copy, "a", &TEXT.replace("one", "ONE"));
+    let second = |copy: &Path| write(copy, "a", &TEXT.replace("six\n", "six\nseven"));
+    let merged = "ONE\ntwo\nthree\nfour\nfive\nsix\nseven";
+    check_merged(&[("a", TEXT), ("b", "")], first, second, &[("a", merged), ("b", "")]);
+    let same_place = |copy: &Path| write(copy, "a", &TEXT.replace("one", "eins"));
+    check_held(&[("a", TEXT)], first, same_place, &["a"]);
+}
+
+#[test]
+fn a_change_follows_the_file_that_somebody_moved() {
+    let edit =
+        |path: &'static str| move |copy: &Path| write(copy, path, &TEXT.replace("one", "ONE"));
+    let moves = |copy: &Path| rename(copy, "a", "d/b");
+    let moved = [("d/b", "ONE\ntwo\nthree\nfour\nfive\nsix\n")];
+    check_merged(&[("a", TEXT)], moves, edit("a"), &moved);
+    check_merged(&[("a", TEXT)], edit("a"), moves, &moved);
+    let moves_and_edits = |copy: &Path| {
+        moves(copy);
+        write(copy, "d/b", &TEXT.replace("six", "SIX"));
+    };
+    let both = [("d/b", "ONE\ntwo\nthree\nfour\nfive\nSIX\n")];
+    check_merged(&[("a", TEXT)], moves_and_edits, edit("a"), &both);
+    check_merged(&[("a", TEXT)], edit("a"), moves_and_edits, &both);
+    let elsewhere = |copy: &Path| rename(copy, "a", "c");
+    check_held(&[("a", TEXT)], moves, elsewhere, &["c"]);
+    let removes = |copy: &Path| fs::remove_file(copy.join("a")).unwrap();
+    check_held(&[("a", TEXT)], moves, removes, &["d/b"]);
+    check_held(&[("a", TEXT)], removes, moves, &["d/b"]);
+    check_held(&[("a", TEXT)], removes, edit("a"), &["a"]);
+    check_held(&[("a", TEXT)], edit("a"), removes, &["a"]);
+}
+
+#[test]
+fn what_is_not_text_is_never_merged() {
+    let bytes = |one: &str, other: &str| format!("{one}\n\0\n\n\n\n\n{other}\n");
+    let (start, one, two) = (bytes("1", "1"), bytes("2", "1"), bytes("1", "2"));
+    let write = |text: &str| {
+        let text = text.to_owned();
+        move |copy: &Path| fs::write(copy.join("a"), &text).unwrap()
+    };
+    check_held(&[("a", &start)], write(&one), write(&two), &["a"]);
+    let huge = |first: &str, last: &str| format!("{first}\n{}{last}\n", "x\n".repeat(600 << 10));
+    let (start, one, two) = (huge("1", "1"), huge("2", "1"), huge("1", "2"));
+    check_held(&[("a", &start)], write(&one), write(&two), &["a"]);
+    let link = |target: &'static str| {
+        move |copy: &Path| {
+            fs::remove_file(copy.join("b")).unwrap();
+            std::os::unix::fs::symlink(target, copy.join("b")).unwrap();
+        }
+    };
+    check_held(&[("a", "1"), ("b", TEXT)], link("a"), link("./a"), &["b"]);
+    let edit = |copy: &Path| fs::write(copy.join("b"), format!("{TEXT}7\n")).unwrap();
+    check_held(&[("a", "1"), ("b", TEXT)], link("a"), edit, &["b"]);
+}
+
+#[test]
+fn a_mode_and_a_text_come_together() {
+    let run = |copy: &Path| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(copy.join("a"), mode).unwrap();
+    };
+    let edit = |copy: &Path| write(copy, "a", "2");
+    for (first, second) in [(&run as &dyn Fn(&Path), &edit as &dyn Fn(&Path)), (&edit, &run)] {
+        let (house, outcome) = second_of(&[("a", "1")], first, second);
+        committed(outcome);
+        let (file, content) =
+            house.repository.read(house.head(), &crate::house::tree_path("a")).unwrap().unwrap();
+        assert_eq!((file.mode, content.as_slice()), (FileMode::Executable, &b"2"[..]));
+    }
+}
+
+#[test]
+fn names_that_differ_only_in_case_conflict() {
+    let add = |path: &'static str| move |copy: &Path| write(copy, path, path);
+    check_held(&[("a", "1")], add("README.md"), add("readme.md"), &["readme.md"]);
+    check_held(&[("a", "1")], add("Docs/one"), add("docs/two"), &["docs/two"]);
+    check_merged(
+        &[("a", "1")],
+        add("docs/one"),
+        add("docs/two"),
+        &[("a", "1"), ("docs/one", "docs/one"), ("docs/two", "docs/two")],
+    );
+}
+
+#[test]
+fn a_change_set_after_a_held_one_is_its_own() {
+    let house = House::new(&[("a", "1"), ("b", "1")]);
+    let start = house.head();
+    let (other, upper) = (house.make_directory("other"), house.make_directory("upper"));
+    write(&other, "a", "others");
+    committed(house.land(start, None, house.overlay_delta(start, &other)));
+    write(&upper, "a", "mine");
+    let Outcome::Held(held) = house.land(start, None, house.overlay_delta(start, &upper)) else {
+        panic!("a conflict landed")
+    };
+    let seen = house.repository.tree_of(held.commit).unwrap();
+    write(&upper, "b", "mine");
+    committed(house.land(start, Some(seen), house.overlay_delta(start, &upper)));
+    assert_eq!(house.files(), pairs(&[("a", "others"), ("b", "mine")]));
+    write(&upper, "a", "mine again");
+    let again = house.land(start, Some(seen), house.overlay_delta(start, &upper));
+    let Outcome::Held(held) = again else { panic!("a conflict landed") };
+    let changed = house.repository.diff(held.commit).unwrap();
+    assert_eq!(changed.iter().map(|it| it.path.to_string()).collect::<Vec<_>>(), ["a", "b"]);
+    house.judge();
 }
 
 #[test]

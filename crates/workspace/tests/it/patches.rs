@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::symlink};
 
 use workspace::{Line, PatchBody, Side};
 
-use crate::house::{House, committed, git, write};
+use crate::house::{House, committed, git, timed, write};
 
 fn numbers(count: usize, other: impl Fn(usize) -> bool) -> String {
     (0..count)
@@ -87,4 +87,31 @@ fn what_is_not_text_is_only_named() {
         ("large".to_owned(), PatchBody::TooLarge),
     ];
     assert_eq!(bodies, expected);
+}
+
+/// Texts that make a line diff slow: few lines that differ, in an order without sense, and no line alike.
+#[test]
+fn texts_made_to_be_slow_are_compared_and_merged_in_time() {
+    let mut dice = 5_u64;
+    let mut noise = |lines: usize, kinds: u64| {
+        let mut text = String::new();
+        for _ in 0..lines {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            text.push_str(&format!("{:x}\n", (dice >> 33) % kinds));
+        }
+        text
+    };
+    for (lines, kinds) in [(50_000, 2), (50_000, 17), (50_000, 1 << 16), (400_000, 2)] {
+        let texts = [noise(lines, kinds), noise(lines, kinds), noise(lines, kinds)];
+        let house = House::new(&[("a", &texts[0])]);
+        let start = house.head();
+        let (one, two) = (house.make_directory("one"), house.make_directory("two"));
+        write(&one, "a", &texts[1]);
+        write(&two, "a", &texts[2]);
+        committed(house.land(start, None, house.overlay_delta(start, &one)));
+        let trees = [start, house.head()].map(|commit| house.repository.tree_of(commit).unwrap());
+        timed("a patch", || house.repository.patch(trees[0], trees[1]).unwrap());
+        let delta = house.overlay_delta(start, &two);
+        timed("a merge", || house.land(start, None, delta));
+    }
 }
