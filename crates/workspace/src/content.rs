@@ -250,12 +250,14 @@ fn check_content(file: &Candidate, whole: &Whole) -> Result<(), Reason> {
     if whole.stat.st_nlink > file.stat.st_nlink {
         return Err(Reason::LinkedOutside);
     }
-    let long = |line: &[u8]| line.len() >= ATTRIBUTE_LINE_BYTES_MAX;
-    if file.path.name() == ".gitattributes"
-        && (whole.content.len() > ATTRIBUTES_BYTES_MAX
-            || whole.content.split(|byte| *byte == b'\n').any(long))
-    {
+    if file.path.name() == ".gitattributes" && !is_sound_attributes(&whole.content) {
         return Err(Reason::Attributes);
     }
     Ok(())
+}
+
+/// Whether git would read this as a `.gitattributes`.
+pub(crate) fn is_sound_attributes(content: &[u8]) -> bool {
+    let long = |line: &[u8]| line.len() >= ATTRIBUTE_LINE_BYTES_MAX;
+    content.len() <= ATTRIBUTES_BYTES_MAX && !content.split(|byte| *byte == b'\n').any(long)
 }

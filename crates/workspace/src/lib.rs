@@ -8,6 +8,7 @@
 //!
 //! All calls block on the disk. [`Repository`] and [`Checkouts`] are `Send + Sync`; share them in an `Arc`.
 
+mod approve;
 mod blobs;
 mod checkout;
 mod commit;
@@ -28,6 +29,7 @@ mod point;
 mod policy;
 mod rename;
 mod repository;
+mod review;
 mod root;
 mod session;
 mod text;
@@ -35,6 +37,7 @@ mod trailer;
 mod tree;
 mod walk;
 
+pub use approve::{Approval, Choice, ChoiceError, FileChoice, Landing, Take};
 pub use checkout::{Checkout, Checkouts};
 pub use commit::{Attribution, Change, Committed, Held, Outcome, View};
 pub use content::StatCache;
@@ -53,6 +56,7 @@ pub use path::{Shown, TreePath};
 pub use point::{Point, Probe};
 pub use policy::{Limits, Reason, Refusal, Refusals};
 pub use repository::{Repository, Seed};
+pub use review::{Review, Reviewed};
 pub use root::{EntryKind, Root, RootError};
 pub use session::{Owner, Saved};
 pub use trailer::{Signature, Trailer};

@@ -41,7 +41,9 @@ pub(crate) fn merge3(base: &[u8], ours: &[u8], theirs: &[u8]) -> Merged {
 
 impl Merged {
     fn take(&mut self, lines: &[&[u8]]) {
-        lines.iter().for_each(|line| self.text.extend_from_slice(line));
+        for line in lines {
+            self.text.extend_from_slice(line);
+        }
     }
 }
 

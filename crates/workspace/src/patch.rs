@@ -97,9 +97,15 @@ pub const PATCH_LINES_MAX: usize = 50_000;
 const CONTEXT: usize = 3;
 
 /// What may still be compared and shown.
-struct Room {
+pub(crate) struct Room {
     bytes: usize,
     lines: usize,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self { bytes: PATCH_BYTES_MAX, lines: PATCH_LINES_MAX }
+    }
 }
 
 impl Repository {
@@ -108,12 +114,17 @@ impl Repository {
     pub fn patch(&self, before: TreeId, after: TreeId) -> Result<Vec<FilePatch>, Error> {
         let blobs = Blobs { store: &self.store, stage: None };
         let changes = with_renames(blobs, self.changes(before, after)?)?;
-        let mut room = Room { bytes: PATCH_BYTES_MAX, lines: PATCH_LINES_MAX };
+        let mut room = Room::default();
         changes.into_iter().map(|moved| file_patch(blobs, moved, &mut room)).collect()
     }
 }
 
-fn file_patch(blobs: Blobs<'_>, moved: Moved, room: &mut Room) -> Result<FilePatch, Error> {
+/// What became of one file, as far as there is room to say it.
+pub(crate) fn file_patch(
+    blobs: Blobs<'_>,
+    moved: Moved,
+    room: &mut Room,
+) -> Result<FilePatch, Error> {
     let Moved { path, from, before, after } = moved;
     let patch = |body| FilePatch { path, from, before, after, body };
     if before.map(|file| file.blob) == after.map(|file| file.blob) {

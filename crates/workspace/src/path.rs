@@ -48,6 +48,16 @@ impl TreePath {
         self.0.split('/')
     }
 
+    /// The directories above it, from the top.
+    pub(crate) fn above(&self) -> impl Iterator<Item = Self> {
+        self.0.match_indices('/').map(|(at, _)| Self(self.0[..at].to_owned()))
+    }
+
+    /// The path of what stands at `inner` in this directory.
+    pub(crate) fn below(&self, inner: &Self) -> Self {
+        Self(format!("{}/{}", self.0, inner.0))
+    }
+
     /// Whether `self` is a directory above `other`.
     pub(crate) fn is_above(&self, other: &Self) -> bool {
         other.0.strip_prefix(self.0.as_str()).is_some_and(|rest| rest.starts_with('/'))

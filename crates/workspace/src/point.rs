@@ -15,6 +15,8 @@ pub enum Point {
     RefMoved,
     /// A merged pack is in place; those it replaces are still there.
     Repacked,
+    /// An approval is about to become the folder's newest commit; nothing has moved yet.
+    ApprovalReady,
     /// A checkout is complete under its temporary name.
     CheckoutWritten,
 }

@@ -122,8 +122,21 @@ fn body(said: &str) -> String {
 }
 
 /// Keys that only the platform writes, in lower case.
-const RESERVED: [&str; 9] =
-    ["dispatch", "subject", "launcher", "grant", "label", "refused", "session", "proposal", "turn"];
+const RESERVED: [&str; 13] = [
+    "dispatch",
+    "subject",
+    "launcher",
+    "grant",
+    "label",
+    "refused",
+    "session",
+    "proposal",
+    "turn",
+    "held",
+    "approval",
+    "approved",
+    "approved-by",
+];
 
 fn body_line(number: usize, line: &str) -> String {
     let plain = |letter: &char| *letter == '\t' || !letter.is_control();

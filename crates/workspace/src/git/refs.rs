@@ -111,6 +111,18 @@ impl Locked<'_> {
     }
 }
 
+impl Locked<'_> {
+    /// Removes a ref; one that is not there is no error. Durable when it returns.
+    pub(crate) fn remove(&self, name: &str) -> Result<(), Error> {
+        let path = self.refs.repository.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if is_absent(&error) => return Ok(()),
+            removed => removed.map_err(Error::io("remove a ref"))?,
+        }
+        sync_directory(path.parent().unwrap_or(&self.refs.repository))
+    }
+}
+
 /// Creates `directory` below `top`, each new name durable.
 fn make_directories(top: &Path, directory: &Path) -> Result<(), Error> {
     if directory.is_dir() || directory == top {

@@ -6,6 +6,7 @@ use std::{
     os::unix::process::ExitStatusExt as _,
     path::Path,
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use rustix::process::{Signal, getpid, kill_process};
@@ -30,7 +31,7 @@ pub(crate) fn order() -> Option<String> {
     std::env::var(ORDER).ok()
 }
 
-fn child(test: &str, order: &str) -> Child {
+pub(crate) fn child(test: &str, order: &str) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
         .env(ORDER, order)
@@ -42,8 +43,14 @@ fn child(test: &str, order: &str) -> Child {
 
 /// Opens the repository of the house at `top` and dies at `point`.
 fn deadly(top: &Path, point: Point) -> Repository {
+    deadly_at(top, point, 1)
+}
+
+/// The same, at the `nth` time.
+pub(crate) fn deadly_at(top: &Path, point: Point, nth: u32) -> Repository {
+    let times = AtomicU32::new(0);
     let die = move |reached| {
-        if reached == point {
+        if reached == point && times.fetch_add(1, Ordering::Relaxed) + 1 == nth {
             kill_process(getpid(), Signal::KILL).unwrap();
         }
     };
@@ -80,6 +87,7 @@ fn die_at(top: &Path, point: Point) {
             }
         }
         Point::CheckoutWritten => drop(directory.checkout()),
+        Point::ApprovalReady => panic!("approvals have their own test"),
         Point::Gathered | Point::PackNamed | Point::RefWritten | Point::RefMoved => {
             drop(directory.commit_upper(&top.join("upper")));
         }

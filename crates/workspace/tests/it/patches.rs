@@ -1,6 +1,6 @@
 //! Patches that git itself can apply.
 
-use std::{fs, os::unix::fs::symlink};
+use std::{fmt::Write as _, fs, os::unix::fs::symlink};
 
 use workspace::{Line, PatchBody, Side};
 
@@ -97,7 +97,7 @@ fn texts_made_to_be_slow_are_compared_and_merged_in_time() {
         let mut text = String::new();
         for _ in 0..lines {
             dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            text.push_str(&format!("{:x}\n", (dice >> 33) % kinds));
+            writeln!(text, "{:x}", (dice >> 33) % kinds).unwrap();
         }
         text
     };
