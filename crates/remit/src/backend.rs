@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use embedded::native::{NativeBackend, NativeConfig};
@@ -53,11 +54,13 @@ pub(crate) fn open(
 ) -> anyhow::Result<Arc<dyn Backend>> {
     let worker = worker(config)?;
     let run = data.join("run");
+    let away_max = Duration::from_secs(config.number("limits.away_s"));
     if config.text("backend.kind") == Some("process") {
-        let backend = ProcessBackend::new(ProcessConfig { run, worker }, tasks.clone(), clock);
+        let process = ProcessConfig { away_max, ..ProcessConfig::new(run, worker) };
+        let backend = ProcessBackend::new(process, tasks.clone(), clock);
         return Ok(Arc::new(backend.context("cannot make the folder of sandboxes")?));
     }
-    let native = NativeConfig::new(run, worker, prefix(data));
+    let native = NativeConfig { away_max, ..NativeConfig::new(run, worker, prefix(data)) };
     let backend = NativeBackend::new(native, tasks.clone(), clock).map_err(no_walls)?;
     let backend = Arc::new(backend);
     warm(backend.clone(), tasks.clone());

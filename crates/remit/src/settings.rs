@@ -79,6 +79,18 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "what one sandbox may write",
     ),
     setting(
+        "limits.scratch_files",
+        Kind::Number { min: 100, max: 10_000_000 },
+        Some("200000"),
+        "files and folders that one sandbox may make",
+    ),
+    setting(
+        "limits.away_s",
+        Kind::Number { min: 1, max: 86_400 },
+        Some("60"),
+        "sandboxes whose server is gone",
+    ),
+    setting(
         "limits.live",
         Kind::Number { min: 1, max: 100_000 },
         Some("1000"),

@@ -267,6 +267,7 @@ fn limits(config: &Config) -> anyhow::Result<Limits> {
         memory_bytes_max: config.number("limits.memory_mib") << 20,
         pids_max: u32::try_from(config.number("limits.pids"))?,
         scratch_bytes_max: config.number("limits.scratch_mib") << 20,
+        scratch_inodes_max: config.number("limits.scratch_files"),
         idle: seconds("limits.idle_s"),
         turn: seconds("limits.turn_s"),
         lifetime: seconds("limits.lifetime_s"),

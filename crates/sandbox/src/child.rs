@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, pidfd_send_signal};
 
 use crate::adopt::{Record, start_time, zombie_status};
-use crate::cgroup::{Group, until};
+use crate::cgroup::{Group, Held, until};
 use crate::launcher::Core;
 use crate::{Error, Scratch, sys};
 
@@ -161,14 +161,21 @@ impl Child {
     }
 
     /// Stops every process of the box; waits until that is so. Needs
-    /// [`Wall::Freeze`](crate::Wall::Freeze).
+    /// [`Wall::Freeze`](crate::Wall::Freeze). It stays frozen when we die.
     pub fn freeze(&self) -> Result<(), Error> {
-        self.group.set_frozen(true)
+        self.group.freeze(Held::All)
     }
 
-    /// Lets a frozen box go on.
+    /// Stops every process of the box but its PID 1, which may still end the box when we die; waits
+    /// until that is so. For a PID 1 that is trusted and starts nothing meanwhile. Needs
+    /// [`Wall::Freeze`](crate::Wall::Freeze).
+    pub fn freeze_all_but_init(&self) -> Result<(), Error> {
+        self.group.freeze(Held::AllBut(self.pid))
+    }
+
+    /// Lets a frozen box go on, whoever froze it.
     pub fn thaw(&self) -> Result<(), Error> {
-        self.group.set_frozen(false)
+        self.group.thaw()
     }
 
     /// What it uses now.

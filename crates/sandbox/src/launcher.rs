@@ -1,5 +1,6 @@
 //! The host side: keeps a zygote, prepares what a box needs on the host, and orders it cloned.
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -172,6 +173,14 @@ impl Launcher {
             }
         }
         Ok(swept)
+    }
+
+    /// Removes the cgroup folders of other launchers that are dead, such as were killed and will
+    /// not start again, where nothing of their boxes lives. `is_prefix` says of a folder's name
+    /// whether it is a prefix of a launcher; those that live hold a lock, which the kernel knows.
+    /// Returns the prefixes.
+    pub fn sweep_dead(&self, is_prefix: impl Fn(&str) -> bool) -> BTreeSet<String> {
+        self.core.groups.sweep_dead(is_prefix)
     }
 
     pub(crate) fn net_namespace(

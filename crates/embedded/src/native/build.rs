@@ -15,9 +15,9 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use sandbox::{Cpu, Error, Mode as Access, Mount, Owner, Scratch, ScratchLimits, Spec, View, Wall};
 
-use super::Shared;
 use super::place::{Place, Record};
 use super::running::NativeBox;
+use super::{NativeConfig, Shared};
 
 /// The worker, as the box sees it.
 const WORKER: &str = "/opt/worker";
@@ -60,7 +60,7 @@ fn build_in(
     let spec = Spec {
         net: Some(net.handle()),
         run: Some(place.run()),
-        ..specification(launch, &shared.config.worker)
+        ..specification(launch, &shared.config)
     };
     let child = shared.launcher.spawn(spec, scratch).map_err(refused)?;
     let elapsed = shared.clock.instant().duration_since(begun);
@@ -133,12 +133,12 @@ fn overlays(mounts: &[BoxMount]) -> Vec<Option<u32>> {
     mounts.iter().map(overlay).collect()
 }
 
-fn specification(launch: &Launch, worker: &Path) -> Spec {
+fn specification(launch: &Launch, config: &NativeConfig) -> Spec {
     let read_only = |source: &Path, target: &Path, owner| Mount {
         target: target.to_owned(),
         view: View::Bind { source: source.to_owned(), mode: Access::ReadOnly, owner },
     };
-    let mut mounts = vec![read_only(worker, Path::new(WORKER), Owner::Unmapped)];
+    let mut mounts = vec![read_only(&config.worker, Path::new(WORKER), Owner::Unmapped)];
     let programs = launch.programs.iter();
     mounts.extend(programs.map(|(host, target)| read_only(host, target, Owner::Unmapped)));
     mounts.extend(launch.mounts.iter().map(|mount| match mount.mode {
@@ -155,12 +155,13 @@ fn specification(launch: &Launch, worker: &Path) -> Spec {
     if launch.input_trust == InputTrust::Untrusted {
         require.push(Wall::Pids);
     }
+    let away = config.away_max.as_secs_f64().to_string();
     Spec {
         mounts,
         require,
         cwd: PathBuf::from("/"),
         limits: limits(&launch.limits),
-        ..Spec::new(launch.sandbox.to_string(), [WORKER, SOCKET])
+        ..Spec::new(launch.sandbox.to_string(), [WORKER, SOCKET, "--away", &away])
     }
 }
 

@@ -13,6 +13,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use engine::port::backend::Prepare;
@@ -42,13 +43,17 @@ pub struct NativeConfig {
     pub gate_port: u16,
     /// How many prepared network namespaces are kept.
     pub namespaces: usize,
+    /// How long a box goes on without a server. 0 s to 24 h.
+    pub away_max: Duration,
 }
 
 impl NativeConfig {
-    /// The usual settings: this program as its own zygote, the gate at port 8700, 8 namespaces.
+    /// The usual settings: this program as its own zygote, the gate at port 8700, 8 namespaces, a
+    /// minute without a server.
     pub fn new(run: PathBuf, worker: PathBuf, prefix: impl Into<String>) -> Self {
         let prefix = prefix.into();
-        Self { run, worker, zygote: None, prefix, gate_port: 8700, namespaces: 8 }
+        let (gate_port, namespaces, away_max) = (8700, 8, Duration::from_mins(1));
+        Self { run, worker, zygote: None, prefix, gate_port, namespaces, away_max }
     }
 }
 
@@ -160,6 +165,10 @@ fn adopt(shared: &Arc<Shared>, record: Record) -> Result<NativeBox, AdoptError> 
         Err(error) => return Err(failed(&error)),
     };
     let ends = (|| {
+        if shared.launcher.report().stands(sandbox::Wall::Freeze) {
+            // The earlier server may have died while the box was frozen.
+            child.thaw().map_err(io::Error::other)?;
+        }
         let net = shared.nets.reopen(&child).map_err(io::Error::other)?;
         place.open(&net)
     })();
@@ -198,5 +207,35 @@ fn sweep(shared: &Shared, keep: &[SandboxId]) -> io::Result<usize> {
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
     // A box with a cgroup and without a folder: its server died between the two.
     swept += shared.launcher.sweep(&known).map_err(io::Error::other)?.len();
+    let prefix = &shared.config.prefix;
+    // Of servers that were killed and whose data folders nobody serves any more.
+    shared.launcher.sweep_dead(|name| is_of_a_server(name, prefix));
     Ok(swept)
+}
+
+/// Whether a cgroup folder is named like ours, which is a word and digits: `remit-0123456789ab`.
+fn is_of_a_server(name: &str, ours: &str) -> bool {
+    let split =
+        |name: &str| name.rsplit_once('-').map(|(word, rest)| (word.to_owned(), rest.len()));
+    let digits = name.rsplit('-').next().unwrap_or_default();
+    split(ours).is_some()
+        && split(name) == split(ours)
+        && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_of_a_server;
+
+    #[test]
+    fn the_folder_of_another_server_is_known_by_its_name() {
+        let check = |name, is| assert_eq!(is_of_a_server(name, "remit-0123456789ab"), is, "{name}");
+        check("remit-ba9876543210", true);
+        check("remit-ba98765432", false);
+        check("remit-house-of-boxes", false);
+        check("remit-someoneelses", false);
+        check("other-ba9876543210", false);
+        check("remit-ba9876543210-host", false);
+        assert!(!is_of_a_server("system", "remit"));
+    }
 }

@@ -180,7 +180,7 @@ impl Running for NativeBox {
         if !self.shared.launcher.report().stands(Wall::Freeze) {
             return Ok(false);
         }
-        self.with("freeze a box", |child| child.freeze()).await.map(|()| true)
+        self.with("freeze a box", |child| child.freeze_all_but_init()).await.map(|()| true)
     }
 
     async fn thaw(&self) -> io::Result<()> {

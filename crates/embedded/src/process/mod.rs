@@ -34,6 +34,15 @@ pub struct ProcessConfig {
     pub run: PathBuf,
     /// The program `remit-worker`.
     pub worker: PathBuf,
+    /// How long a box goes on without a server. 0 s to 24 h.
+    pub away_max: Duration,
+}
+
+impl ProcessConfig {
+    /// The usual settings: a minute without a server.
+    pub fn new(run: PathBuf, worker: PathBuf) -> Self {
+        Self { run, worker, away_max: Duration::from_mins(1) }
+    }
 }
 
 /// Runs agents as plain processes. **It does not isolate.**
@@ -116,7 +125,7 @@ impl Backend for ProcessBackend {
             places.furnish(&launch.mounts, prepare)?;
             let gate = running::Gate::open(&places, 0).map_err(kernel("open the gate"))?;
             let socket = running::listen(&places, "worker.sock").map_err(kernel("listen"))?;
-            let worker = places.spawn(&config.worker).map_err(kernel("start the worker"))?;
+            let worker = places.spawn(&config).map_err(kernel("start the worker"))?;
             scaffold.worker = Some(worker);
             let clock = Arc::clone(&scaffold.clock);
             let elapsed = clock.instant().duration_since(begun);
@@ -238,11 +247,12 @@ impl Places {
         session.and_then(prepare).map_err(kernel("prepare the session"))
     }
 
-    fn spawn(&self, worker: &Path) -> io::Result<Identity> {
-        let child = Command::new(worker)
+    fn spawn(&self, config: &ProcessConfig) -> io::Result<Identity> {
+        let child = Command::new(&config.worker)
             .arg0(arg0(self.sandbox))
             // Relative, because the path of a socket must be short.
             .arg("worker.sock")
+            .args(["--away", &config.away_max.as_secs_f64().to_string()])
             .env_clear()
             .current_dir(self.inside(Path::new("/run")))
             .stdin(Stdio::null())

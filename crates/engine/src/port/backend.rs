@@ -208,8 +208,8 @@ pub trait Running: Debug + Send + Sync + 'static {
     /// Waits for the end of the worker, and so of the box. May be called again.
     async fn wait(&self) -> Exit;
 
-    /// Stops every process of the box from running, so that its files hold still. `false`: cannot be
-    /// done on this machine.
+    /// Stops every process of the box but the worker from running, so that its files hold still: the
+    /// worker can still end a box whose server died now. `false`: cannot be done on this machine.
     async fn freeze(&self) -> std::io::Result<bool>;
 
     /// Lets them run again.

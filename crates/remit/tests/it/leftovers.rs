@@ -20,15 +20,15 @@ const NAMESPACES: usize = 8;
 
 /// What boxes of one server have on this machine.
 #[derive(Debug, PartialEq, Eq)]
-struct Traces {
-    processes: BTreeSet<u32>,
+pub(crate) struct Traces {
+    pub(crate) processes: BTreeSet<u32>,
     mounts: BTreeSet<String>,
-    groups: BTreeSet<PathBuf>,
+    pub(crate) groups: BTreeSet<PathBuf>,
     folders: BTreeSet<PathBuf>,
 }
 
 impl Traces {
-    fn of(folder: &Folder) -> Self {
+    pub(crate) fn of(folder: &Folder) -> Self {
         let data = folder.data().canonicalize().expect("the server made it");
         let group = group_of(&data);
         let mounts = fs::read_to_string("/proc/self/mountinfo").expect("readable");
@@ -49,7 +49,7 @@ impl Traces {
 }
 
 /// What the control groups of a data folder are called.
-fn group_of(data: &Path) -> String {
+pub(crate) fn group_of(data: &Path) -> String {
     let hash = Sha256::digest(data.as_os_str().as_encoded_bytes());
     let digits: Vec<_> = hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
     format!("remit-{}", digits.concat())
@@ -69,7 +69,7 @@ fn processes(group: &str, run: &Path) -> BTreeSet<u32> {
 }
 
 /// The folders of this name in every hierarchy of control groups.
-fn groups(name: &str) -> Vec<PathBuf> {
+pub(crate) fn groups(name: &str) -> Vec<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").expect("readable");
     let mut found = vec![];
     for line in mounts.lines() {

@@ -4,6 +4,7 @@
 mod harness;
 mod judge;
 
+mod abandoned;
 mod authorization;
 mod bad_input;
 mod chat;

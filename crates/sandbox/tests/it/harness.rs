@@ -3,12 +3,13 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use sandbox::{Child, Config, Exit, Launcher, NetPool, Scratch, ScratchLimits, Spec, Wall};
 
 /// Longer than anything a test waits for.
@@ -80,11 +81,60 @@ pub(crate) fn run(launcher: &Launcher, argv: &[&str], change: impl FnOnce(&mut S
 }
 
 pub(crate) fn finish(mut child: Child, reader: &mut File) -> Outcome {
-    let mut output = Vec::new();
-    reader.read_to_end(&mut output).expect("the pipe can be read");
+    let output = read_all("the output of the box", reader);
     let exit = child.wait(Some(LONG)).expect("waiting works").expect("the box ends");
     child.destroy().expect("the box can be removed");
     Outcome { exit, output: String::from_utf8_lossy(&output).into_owned() }
+}
+
+/// Waits until something can be read from.
+pub(crate) fn readable(what: &str, from: &impl AsFd) {
+    let deadline = Timespec::try_from(LONG).expect("small");
+    let mut polled = [PollFd::new(from, PollFlags::IN)];
+    let ready = rustix::event::poll(&mut polled, Some(&deadline)).expect("polled");
+    assert_eq!(ready, 1, "not within {LONG:?}: {what}");
+}
+
+/// Reads to the end.
+pub(crate) fn read_all(what: &str, from: &mut (impl Read + AsFd)) -> Vec<u8> {
+    let (mut all, mut buffer) = (Vec::new(), [0; 4096]);
+    loop {
+        readable(what, from);
+        match from.read(&mut buffer).expect("it can be read") {
+            0 => return all,
+            count => all.extend(&buffer[..count]),
+        }
+        assert!(all.len() < 64 << 20, "there is no end of {what}");
+    }
+}
+
+/// Reads to the end of a line.
+pub(crate) fn read_line(what: &str, from: &mut (impl Read + AsFd)) -> String {
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    loop {
+        readable(what, from);
+        match from.read(&mut byte).expect("it can be read") {
+            1 if byte[0] != b'\n' => line.extend(byte),
+            _ => return String::from_utf8(line).expect("text"),
+        }
+    }
+}
+
+/// Runs a command to its end; what it wrote, both streams together.
+pub(crate) fn ran(what: &str, command: &mut std::process::Command) -> (bool, String) {
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    let mut child = command
+        .stdin(std::process::Stdio::null())
+        .stdout(writer.try_clone().expect("a copy"))
+        .stderr(writer)
+        .spawn()
+        .expect("the command starts");
+    // The command holds copies of the writing end until it is told anew.
+    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let output = read_all(what, &mut reader);
+    let ended = || child.try_wait().expect("waited for");
+    let status = eventually_some(what, ended);
+    (status.success(), String::from_utf8_lossy(&output).into_owned())
 }
 
 pub(crate) fn sh(launcher: &Launcher, script: &str) -> Outcome {
@@ -214,12 +264,22 @@ pub(crate) fn pool(launcher: &Arc<Launcher>) -> NetPool {
 
 /// Waits for a condition, a short while apart, until a deadline.
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    eventually_some(what, || holds().then_some(()));
+}
+
+/// Asks, a short while apart, until there is an answer or a deadline.
+pub(crate) fn eventually_some<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     for _ in 0..3000 {
-        if holds() {
-            return;
+        if let Some(answer) = ask() {
+            return answer;
         }
-        let pause = rustix::event::Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
-        rustix::event::poll(&mut [], Some(&pause)).ok();
+        pause(10);
     }
-    panic!("not within 30 s: {what}");
+    panic!("not within {LONG:?}: {what}");
+}
+
+/// Lets time go by, where a test must see that nothing happens.
+pub(crate) fn pause(milliseconds: i64) {
+    let pause = Timespec { tv_sec: 0, tv_nsec: milliseconds * 1_000_000 };
+    rustix::event::poll(&mut [], Some(&pause)).ok();
 }

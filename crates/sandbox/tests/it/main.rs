@@ -2,6 +2,8 @@
 //! root, and the same walls again as an ordinary user.
 
 #[cfg(test)]
+mod again;
+#[cfg(test)]
 mod escape;
 #[cfg(test)]
 mod escape_host;
@@ -11,5 +13,9 @@ mod harness;
 mod life;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod still;
+#[cfg(test)]
+mod sweep;
 #[cfg(test)]
 mod views;

@@ -90,8 +90,8 @@ impl House {
         let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds));
         let workspaces = Workspaces::new(&folder, tasks.clone()).unwrap();
         let (person, workspace) = people(&ledger, &workspaces, options.concurrent_max).await;
-        let config =
-            ProcessConfig { run: folder.join("run"), worker: env!("CARGO_BIN_EXE_worker").into() };
+        let worker = env!("CARGO_BIN_EXE_worker").into();
+        let config = ProcessConfig::new(folder.join("run"), worker);
         let backend = ProcessBackend::new(config, tasks.clone(), clock.clone()).unwrap();
         let runner = runner();
         let dispatcher = Dispatcher::new(Parts {

@@ -21,10 +21,8 @@ struct Machine {
 #[async_trait]
 impl Ground for Machine {
     async fn backend(&self) -> Arc<dyn Backend> {
-        let config = ProcessConfig {
-            run: self.folder.path().join("run"),
-            worker: env!("CARGO_BIN_EXE_worker").into(),
-        };
+        let worker = env!("CARGO_BIN_EXE_worker").into();
+        let config = ProcessConfig::new(self.folder.path().join("run"), worker);
         Arc::new(ProcessBackend::new(config, Tasks::new(), Arc::new(SystemClock)).unwrap())
     }
 
