@@ -19,3 +19,9 @@ async fn conforms_as_a_directory() {
     let folders = tempfile::tempdir().expect("a folder");
     engine::conformance::directory::directory(async || fresh(&folders)).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conforms_as_memberships() {
+    let folders = tempfile::tempdir().expect("a folder");
+    engine::conformance::membership::memberships(async || fresh(&folders)).await;
+}

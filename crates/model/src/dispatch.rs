@@ -106,6 +106,9 @@ pub struct Mount {
     pub mode: Mode,
     /// The commit the dispatch begins with, chosen when it was accepted; absent for an empty workspace.
     pub base: Option<CommitId>,
+    /// What it is for, as its owner said when this was written; the agent is told.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub purpose: String,
 }
 
 /// What may be done to a mounted workspace.
@@ -231,7 +234,7 @@ pub enum FailureCode {
     Model,
     /// The session file is missing or cannot be read.
     Session,
-    /// A workspace is missing or cannot be read.
+    /// A workspace is missing or cannot be read, or the person may not use it like this any more.
     Workspace,
     /// The server was restarted and could not take the sandbox back.
     ServerRestart,

@@ -131,6 +131,8 @@ ids! {
     UserId = "usr";
     /// A key of the public API.
     KeyId = "key";
+    /// An invitation to a workspace.
+    InviteId = "inv";
     /// A conversation, continued by its session file.
     SessionId = "ses";
 }

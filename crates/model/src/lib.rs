@@ -11,6 +11,7 @@ pub mod event;
 pub mod invocation;
 pub mod label;
 pub mod limit;
+pub mod member;
 pub mod runner;
 pub mod session;
 pub mod worker_wire;
@@ -22,10 +23,12 @@ pub use dispatch::{
 };
 pub use event::{Entry, Event, EventId, ToolKind, ToolStatus, TurnOutcome};
 pub use id::{
-    CommitId, DispatchId, KeyId, SandboxId, SessionId, TurnId, UserId, WorkspaceId, WorkspaceName,
+    CommitId, DispatchId, InviteId, KeyId, SandboxId, SessionId, TurnId, UserId, WorkspaceId,
+    WorkspaceName,
 };
 pub use label::Label;
 pub use limit::Limits;
+pub use member::Role;
 pub use runner::{ModelApi, Program, Protocol, Runner, RunnerName};
 pub use session::{Session, Turn};
 pub use time::Time;

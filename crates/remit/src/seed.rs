@@ -69,6 +69,7 @@ impl Ground<'_> {
                 id: WorkspaceId::from_uuid(self.ids.uuid()),
                 name: server::HOME.parse()?,
                 owner: person.id,
+                purpose: String::new(),
                 created: self.clock.now(),
             };
             self.directory.add_workspace(home).await?

@@ -97,6 +97,7 @@ async fn add(api: &Api, person: Person) -> Result<Person, Problem> {
         id: WorkspaceId::from_uuid(api.ids.uuid()),
         name: HOME.parse().map_err(|_| Problem::plain(INTERNAL))?,
         owner: person.id,
+        purpose: String::new(),
         created: api.clock.now(),
     };
     let home = api.directory.add_workspace(home).await?;

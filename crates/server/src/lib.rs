@@ -24,6 +24,7 @@ mod serve;
 mod sessions;
 mod sse;
 mod views;
+mod workspace;
 
 pub use access::key_hash;
 pub use admin::{CONCURRENT, HOME, KEY_PREFIX, new_key};

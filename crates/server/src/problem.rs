@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use engine::port::LedgerError;
-use serde_json::json;
+use serde_json::{Value, json};
 use tracing::error;
 use trust::Reason;
 
@@ -40,12 +40,15 @@ kinds! {
     INVALID_KEY = UNAUTHORIZED { code: "invalid-api-key", title: "Invalid API key" }
     UNDER_SCOPED = FORBIDDEN { code: "under-scoped", title: "The key may not do this" }
     UNTRUSTED_WRITE = FORBIDDEN { code: "untrusted-write", title: "Untrusted input may only propose" }
+    ROLE_TOO_LOW = FORBIDDEN { code: "role-too-low", title: "Your role in the workspace does not allow it" }
+    NOT_INVITED = FORBIDDEN { code: "not-invited", title: "The invitation is for somebody else" }
     FOREIGN_HOST = MISDIRECTED_REQUEST { code: "foreign-host", title: "This host is not served here" }
     FOREIGN_ORIGIN = FORBIDDEN { code: "foreign-origin", title: "Another site's page may not ask this" }
     NOT_FOUND = NOT_FOUND { code: "not-found", title: "There is no such thing" }
     UNKNOWN_SESSION = NOT_FOUND { code: "unknown-session", title: "There is no such conversation" }
     UNKNOWN_DISPATCH = NOT_FOUND { code: "unknown-dispatch", title: "There is no such dispatch" }
     UNKNOWN_WORKSPACE = NOT_FOUND { code: "unknown-workspace", title: "There is no such workspace" }
+    INVITE_OVER = GONE { code: "invite-over", title: "The invitation is over" }
     METHOD = METHOD_NOT_ALLOWED { code: "method-not-allowed", title: "The route does not take this method" }
     CONFLICT = CONFLICT { code: "conflict", title: "It does not fit the present state" }
     REUSED_KEY = CONFLICT { code: "reused-key", title: "The key was used for another request" }
@@ -71,6 +74,8 @@ pub struct Problem {
     pub detail: String,
     /// When to try again.
     pub retry_after: Option<Duration>,
+    /// One more field for programs, as the present revision of what changed meanwhile.
+    pub more: Option<Box<(&'static str, Value)>>,
 }
 
 /// The most characters of a caller's own words that are said back to it.
@@ -80,7 +85,8 @@ impl Problem {
     /// A problem of this kind.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
         let detail: String = detail.into();
-        Self { kind, detail: detail.chars().take(ECHO_CHARS_MAX).collect(), retry_after: None }
+        let detail = detail.chars().take(ECHO_CHARS_MAX).collect();
+        Self { kind, detail, retry_after: None, more: None }
     }
 
     /// A problem of this kind, in its own words.
@@ -95,6 +101,13 @@ impl Problem {
         self
     }
 
+    /// The same, with one more field for programs.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: Value) -> Self {
+        self.more = Some(Box::new((name, value)));
+        self
+    }
+
     /// The problem behind a status that came without one.
     fn of_status(status: StatusCode) -> Self {
         let kind = KINDS.iter().find(|kind| kind.status == status);
@@ -103,23 +116,23 @@ impl Problem {
     }
 
     fn body(&self, form: Form) -> (HeaderValue, String) {
-        match form {
-            Form::Detail => (
-                HeaderValue::from_static("application/json"),
-                json!({ "detail": self.detail }).to_string(),
-            ),
+        let (content_type, mut body) = match form {
+            Form::Detail => ("application/json", json!({ "detail": self.detail })),
             Form::Problem => (
-                HeaderValue::from_static("application/problem+json"),
+                "application/problem+json",
                 json!({
                     "type": format!("urn:remit:error:{}", self.kind.code),
                     "title": self.kind.title,
                     "status": self.kind.status.as_u16(),
                     "detail": self.detail,
                     "code": self.kind.code,
-                })
-                .to_string(),
+                }),
             ),
+        };
+        if let Some((name, value)) = self.more.as_deref() {
+            body[*name] = value.clone();
         }
+        (HeaderValue::from_static(content_type), body.to_string())
     }
 }
 
@@ -178,6 +191,7 @@ impl From<Reason> for Problem {
             Reason::ScopeMissing(_) | Reason::MoreThanOwn => {
                 Self::new(UNDER_SCOPED, reason.to_string())
             }
+            Reason::RoleTooLow => Self::new(ROLE_TOO_LOW, reason.to_string()),
             Reason::UntrustedMayNotWrite => Self::new(UNTRUSTED_WRITE, reason.to_string()),
             Reason::NotYours => Self::plain(NOT_FOUND),
         }
@@ -210,7 +224,7 @@ impl From<LedgerError> for Problem {
 mod tests {
     use super::*;
 
-    fn check(accept: Option<&'static str>, problem: Problem) -> (HeaderMap, serde_json::Value) {
+    fn check(accept: Option<&'static str>, problem: Problem) -> (HeaderMap, Value) {
         let mut asked = HeaderMap::new();
         if let Some(accept) = accept {
             asked.insert(header::ACCEPT, HeaderValue::from_static(accept));

@@ -7,13 +7,14 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use engine::port::Scope;
-use model::{Trigger, UserId};
+use model::{Role, Trigger, UserId};
 use trust::Action;
 
 use crate::access::{Desk, identify};
 use crate::api::{Api, Parts};
 use crate::problem::{Form, METHOD, NOT_FOUND, Problem, in_words};
-use crate::{admin, catalog, chat, dispatches, events, invocations, security, sessions};
+use crate::workspace::{diff, files, history, invites, members, own, upload};
+use crate::{admin, catalog, chat, dispatches, events, invocations, security, sessions, workspace};
 
 /// The method of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub enum Method {
     Get,
     /// Asks for something to be done.
     Post,
+    /// Writes what is sent in its place.
+    Put,
     /// Removes.
     Delete,
 }
@@ -32,6 +35,7 @@ impl Method {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Put => "PUT",
             Self::Delete => "DELETE",
         }
     }
@@ -40,6 +44,7 @@ impl Method {
         match self {
             Self::Get => MethodFilter::GET,
             Self::Post => MethodFilter::POST,
+            Self::Put => MethodFilter::PUT,
             Self::Delete => MethodFilter::DELETE,
         }
     }
@@ -63,6 +68,22 @@ pub enum Asks {
     SteerDispatch,
     /// To start dispatches.
     StartDispatch,
+    /// To read a workspace.
+    ReadWorkspace,
+    /// To change the files of a workspace.
+    WriteWorkspace,
+    /// To say what a workspace is for.
+    ConfigureWorkspace,
+    /// To make a workspace.
+    CreateWorkspace,
+    /// To have a workspace among one's own, or not any more.
+    UseWorkspace,
+    /// To see the members of a workspace.
+    ReadMembers,
+    /// To decide who is a member of a workspace.
+    ManageMembers,
+    /// To look at an invitation, or to follow it.
+    AnswerInvite,
     /// To see who there is.
     ReadPeople,
     /// To add a person.
@@ -79,6 +100,7 @@ impl Asks {
     /// The question for what is `subject`'s own; none where nothing is asked.
     fn of(self, subject: UserId) -> Option<Action> {
         let owner = subject;
+        let role = Some(Role::Owner);
         Some(match self {
             Self::Open => return None,
             Self::ReadSelf => Action::ReadSelf,
@@ -88,6 +110,14 @@ impl Asks {
             Self::StartDispatch => {
                 Action::StartDispatch { subject, trigger: Trigger::Message, mounts: vec![] }
             }
+            Self::ReadWorkspace => Action::ReadWorkspace { role },
+            Self::WriteWorkspace => Action::WriteWorkspace { role },
+            Self::ConfigureWorkspace => Action::ConfigureWorkspace { role },
+            Self::CreateWorkspace => Action::CreateWorkspace { owner },
+            Self::UseWorkspace => Action::UseWorkspace { role },
+            Self::ReadMembers => Action::ReadMembers { role },
+            Self::ManageMembers => Action::ManageMembers { role },
+            Self::AnswerInvite => Action::AnswerInvite,
             Self::ReadPeople => Action::ReadPeople,
             Self::AddPerson => Action::AddPerson,
             Self::ReadKeys => Action::ReadKeys { owner },
@@ -137,6 +167,32 @@ routes! {
     Get    "/agent/dispatches/{id}/events"    ReadDispatch  => events::events;
     Post   "/agent/dispatches/{id}/cancel"    SteerDispatch => dispatches::cancel;
     Post   "/agent/dispatches/{id}/resume"    SteerDispatch => dispatches::resume;
+    Get    "/agent/workspaces"                ReadWorkspace => workspace::list;
+    Get    "/agent/workspace/tree"            ReadWorkspace => files::tree;
+    Get    "/agent/workspace/file"            ReadWorkspace => files::read;
+    Put    "/agent/workspace/file"            WriteWorkspace => files::write;
+    Delete "/agent/workspace/file"            WriteWorkspace => files::delete;
+    Post   "/agent/workspace/upload"          WriteWorkspace => upload::upload;
+    Get    "/agent/workspace/git"             ReadWorkspace => history::git;
+    Get    "/agent/workspace/log"             ReadWorkspace => history::log;
+    Get    "/agent/workspace/diff"            ReadWorkspace => diff::of_commit;
+    Get    "/agent/dispatches/{id}/diff"      ReadDispatch  => diff::of_dispatch;
+    Post   "/agent/workspace/revert"          WriteWorkspace => history::revert;
+    Post   "/agent/workspace/init"            WriteWorkspace => own::init;
+    Post   "/agent/workspace/new"             CreateWorkspace => own::create;
+    Get    "/agent/workspace/attached"        ReadWorkspace => own::attached;
+    Post   "/agent/workspace/activate"        UseWorkspace  => own::activate;
+    Post   "/agent/workspace/deactivate"      UseWorkspace  => own::deactivate;
+    Post   "/agent/workspace/purpose"         ConfigureWorkspace => own::purpose;
+    Get    "/agent/workspace/members"         ReadMembers   => members::list;
+    Post   "/agent/workspace/members/{user}"  ManageMembers => members::set_role;
+    Delete "/agent/workspace/members/{user}"  ManageMembers => members::remove;
+    Post   "/agent/workspace/leave"           UseWorkspace  => members::leave;
+    Post   "/agent/workspace/invites"         ManageMembers => invites::create;
+    Get    "/agent/workspace/invites"         ManageMembers => invites::list;
+    Delete "/agent/workspace/invites/{id}"    ManageMembers => invites::remove;
+    Get    "/agent/workspace/invites/preview" AnswerInvite  => invites::preview;
+    Post   "/agent/workspace/invites/accept"  AnswerInvite  => invites::accept;
     Get    "/admin/users"                     ReadPeople    => admin::people;
     Post   "/admin/users"                     AddPerson     => admin::add_person;
     Get    "/admin/users/{id}/tokens"         ReadKeys      => admin::keys;

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use model::{InputTrust, Mode, Trigger, UserId};
+use model::{InputTrust, Mode, Role, Trigger, UserId};
 use serde::{Deserialize, Serialize};
 
 /// What a key may do.
@@ -47,10 +47,32 @@ impl Principal {
 /// One workspace that a dispatch wants to mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MountAsk {
-    /// Whose workspace it is.
-    pub owner: UserId,
+    /// What the subject of the dispatch is in the workspace; nothing where they are no member.
+    pub role: Option<Role>,
     /// What is to be done to it.
     pub mode: Mode,
+}
+
+impl MountAsk {
+    /// Whether a dispatch on behalf of one who is `role` in a workspace may have it in this mode.
+    pub fn suits(role: Option<Role>, mode: Mode) -> Decision {
+        match (role, mode) {
+            (None, _) => Decision::Deny(Reason::NotYours),
+            (Some(_), Mode::ReadOnly) => Decision::Allow,
+            (Some(role), Mode::ReadWrite | Mode::Propose) => {
+                when(role >= Role::Contributor, Reason::RoleTooLow)
+            }
+        }
+    }
+
+    /// How one who is `role` mounts a workspace when nobody says: as is usual for the trigger, and
+    /// read-only where they may only read.
+    pub fn usual(role: Role, trigger: Trigger) -> Mode {
+        match role {
+            Role::Viewer => Mode::ReadOnly,
+            Role::Contributor | Role::Owner => trigger.default_mode(),
+        }
+    }
 }
 
 /// What is asked for.
@@ -81,14 +103,36 @@ pub enum Action {
     },
     /// Read the files or the history of a workspace.
     ReadWorkspace {
-        /// Whose it is.
-        owner: UserId,
+        /// What the asker is in it; nothing where they are no member.
+        role: Option<Role>,
     },
-    /// Change a workspace from outside a dispatch: upload, restore, rename.
+    /// Change the files of a workspace from outside a dispatch: write, upload, take back, push.
     WriteWorkspace {
-        /// Whose it is.
-        owner: UserId,
+        /// What the asker is in it.
+        role: Option<Role>,
     },
+    /// Say what a workspace is for, and which outside repository it follows.
+    ConfigureWorkspace {
+        /// What the asker is in it.
+        role: Option<Role>,
+    },
+    /// Take a workspace into one's conversations, out of them, or leave it for good.
+    UseWorkspace {
+        /// What the asker is in it.
+        role: Option<Role>,
+    },
+    /// See who the members of a workspace are.
+    ReadMembers {
+        /// What the asker is in it.
+        role: Option<Role>,
+    },
+    /// Invite, see invitations, change roles, remove a member.
+    ManageMembers {
+        /// What the asker is in it.
+        role: Option<Role>,
+    },
+    /// Look at an invitation by its token, or follow it. The token says to which workspace.
+    AnswerInvite,
     /// Make a workspace.
     CreateWorkspace {
         /// Whose it will be.
@@ -128,6 +172,9 @@ pub enum Reason {
     /// It is another person's. Tell the asker that there is no such thing.
     #[error("it belongs to somebody else")]
     NotYours,
+    /// They are a member, and members of their role may not do this.
+    #[error("your role in this workspace does not allow it; an owner can change your role")]
+    RoleTooLow,
     /// What came from outside may never write.
     #[error("what was started by input from outside may only read or propose")]
     UntrustedMayNotWrite,
@@ -160,19 +207,26 @@ impl Decision {
 pub fn authorize(principal: &Principal, action: &Action) -> Decision {
     match action {
         Action::ReadSelf | Action::ReadCatalog => reads(principal),
-        Action::ReadDispatch { owner } | Action::ReadWorkspace { owner } => {
-            first_of([reads(principal), belongs(principal, *owner)])
-        }
-        Action::SteerDispatch { owner }
-        | Action::WriteWorkspace { owner }
-        | Action::CreateWorkspace { owner } => {
+        Action::ReadDispatch { owner } => first_of([reads(principal), belongs(principal, *owner)]),
+        Action::SteerDispatch { owner } | Action::CreateWorkspace { owner } => {
             first_of([works(principal), belongs(principal, *owner)])
         }
-        Action::StartDispatch { subject, trigger, mounts } => first_of([
-            works(principal),
-            belongs(principal, *subject),
-            mountable(*subject, *trigger, mounts),
-        ]),
+        Action::StartDispatch { subject, trigger, mounts } => {
+            first_of([works(principal), belongs(principal, *subject), mountable(*trigger, mounts)])
+        }
+        Action::ReadWorkspace { role } | Action::ReadMembers { role } => {
+            first_of([reads(principal), at_least(principal, *role, Role::Viewer)])
+        }
+        Action::UseWorkspace { role } => {
+            first_of([works(principal), at_least(principal, *role, Role::Viewer)])
+        }
+        Action::WriteWorkspace { role } => {
+            first_of([works(principal), at_least(principal, *role, Role::Contributor)])
+        }
+        Action::ConfigureWorkspace { role } | Action::ManageMembers { role } => {
+            first_of([works(principal), at_least(principal, *role, Role::Owner)])
+        }
+        Action::AnswerInvite => works(principal),
         Action::ReadKeys { owner } | Action::RevokeKey { owner } => {
             first_of([works(principal), belongs(principal, *owner)])
         }
@@ -212,13 +266,27 @@ fn belongs(principal: &Principal, owner: UserId) -> Decision {
     when(principal.is(owner) || principal.scopes.contains(&Scope::Admin), Reason::NotYours)
 }
 
-/// A dispatch sees only its subject's workspaces, and writes only where its trigger is trusted.
-/// Not even an administrator may lift either.
-fn mountable(subject: UserId, trigger: Trigger, mounts: &[MountAsk]) -> Decision {
-    let foreign = mounts.iter().any(|mount| mount.owner != subject);
+/// A member of at least this role. To one who is no member there is no such workspace.
+fn at_least(principal: &Principal, role: Option<Role>, least: Role) -> Decision {
+    match role {
+        _ if principal.scopes.contains(&Scope::Admin) => Decision::Allow,
+        None => Decision::Deny(Reason::NotYours),
+        Some(role) => when(role >= least, Reason::RoleTooLow),
+    }
+}
+
+/// A dispatch sees only workspaces of which its subject is a member, changes none in which the
+/// subject may only read, and writes only where its trigger is trusted. Not even an administrator may
+/// lift any of it.
+fn mountable(trigger: Trigger, mounts: &[MountAsk]) -> Decision {
+    let denied = |reason| {
+        let suits = |mount: &MountAsk| MountAsk::suits(mount.role, mount.mode);
+        mounts.iter().any(|mount| suits(mount) == Decision::Deny(reason))
+    };
     let writes = mounts.iter().any(|mount| mount.mode == Mode::ReadWrite);
     first_of([
-        when(!foreign, Reason::NotYours),
+        when(!denied(Reason::NotYours), Reason::NotYours),
+        when(!denied(Reason::RoleTooLow), Reason::RoleTooLow),
         when(
             !(writes && trigger.input_trust() == InputTrust::Untrusted),
             Reason::UntrustedMayNotWrite,
@@ -270,17 +338,14 @@ mod tests {
         for action in [Action::ReadSelf, Action::ReadCatalog] {
             check(&action, [no_read, Allow, Allow, Allow, Allow]);
         }
-        for action in [Action::ReadDispatch { owner: jane }, Action::ReadWorkspace { owner: jane }]
-        {
-            check(&action, [no_read, Allow, Allow, not_yours, Allow]);
-        }
+        check(&Action::ReadDispatch { owner: jane }, [no_read, Allow, Allow, not_yours, Allow]);
+        check(&Action::AnswerInvite, [no_agent, no_agent, Allow, Allow, Allow]);
         for action in [
             Action::SteerDispatch { owner: jane },
-            Action::WriteWorkspace { owner: jane },
             Action::CreateWorkspace { owner: jane },
             Action::ReadKeys { owner: jane },
             Action::RevokeKey { owner: jane },
-            start(Trigger::Message, &[(JANE, Mode::ReadWrite)]),
+            start(Trigger::Message, &[(Some(Role::Owner), Mode::ReadWrite)]),
             mint([Scope::Agent, Scope::Read]),
         ] {
             check(&action, [no_agent, no_agent, Allow, not_yours, Allow]);
@@ -294,6 +359,42 @@ mod tests {
         }
     }
 
+    /// What (nobody, a viewer, a contributor, an owner, a contributor with a key that only reads, an
+    /// administrator who is no member) may do in a workspace.
+    fn check_roles(action: impl Fn(Option<Role>) -> Action, expected: [Decision; 6]) {
+        let agent = Principal::person(user(JANE), [Scope::Agent]);
+        let reader = Principal::person(user(JANE), [Scope::Read]);
+        let administrator = Principal::administrator();
+        let asked = [
+            (&agent, None),
+            (&agent, Some(Role::Viewer)),
+            (&agent, Some(Role::Contributor)),
+            (&agent, Some(Role::Owner)),
+            (&reader, Some(Role::Contributor)),
+            (&administrator, None),
+        ];
+        let answers = asked.map(|(principal, role)| authorize(principal, &action(role)));
+        assert_eq!(answers, expected, "{:?}", action(None));
+    }
+
+    #[test]
+    fn a_role_decides_what_a_member_may_do_in_a_workspace() {
+        let no_agent = Deny(Reason::ScopeMissing(Scope::Agent));
+        let (not_yours, too_low) = (Deny(Reason::NotYours), Deny(Reason::RoleTooLow));
+        let all = [not_yours, Allow, Allow, Allow, Allow, Allow];
+        check_roles(|role| Action::ReadWorkspace { role }, all);
+        check_roles(|role| Action::ReadMembers { role }, all);
+        let members = [not_yours, Allow, Allow, Allow, no_agent, Allow];
+        check_roles(|role| Action::UseWorkspace { role }, members);
+        let writers = [not_yours, too_low, Allow, Allow, no_agent, Allow];
+        check_roles(|role| Action::WriteWorkspace { role }, writers);
+        let owners = [not_yours, too_low, too_low, Allow, no_agent, Allow];
+        check_roles(|role| Action::ConfigureWorkspace { role }, owners);
+        check_roles(|role| Action::ManageMembers { role }, owners);
+    }
+
+    const OWNER: Option<Role> = Some(Role::Owner);
+
     #[test]
     fn input_from_outside_never_mounts_for_writing_whoever_asks() {
         let denied = Deny(Reason::UntrustedMayNotWrite);
@@ -301,25 +402,42 @@ mod tests {
             for principal in
                 [Principal::person(user(JANE), [Scope::Agent]), Principal::administrator()]
             {
-                let writing = start(trigger, &[(JANE, Mode::Propose), (JANE, Mode::ReadWrite)]);
+                let writing = start(trigger, &[(OWNER, Mode::Propose), (OWNER, Mode::ReadWrite)]);
                 assert_eq!(authorize(&principal, &writing), denied);
-                let proposing = start(trigger, &[(JANE, Mode::Propose), (JANE, Mode::ReadOnly)]);
+                let proposing = start(trigger, &[(OWNER, Mode::Propose), (OWNER, Mode::ReadOnly)]);
                 assert_eq!(authorize(&principal, &proposing), Allow);
             }
         }
     }
 
     #[test]
-    fn a_dispatch_never_mounts_what_is_not_its_subjects() {
+    fn a_dispatch_never_mounts_what_its_subject_is_no_member_of() {
         for mode in [Mode::ReadOnly, Mode::Propose, Mode::ReadWrite] {
-            let foreign = start(Trigger::Message, &[(JANE, Mode::ReadWrite), (JOE, mode)]);
+            let foreign = start(Trigger::Message, &[(OWNER, Mode::ReadWrite), (None, mode)]);
             assert_eq!(authorize(&Principal::administrator(), &foreign), Deny(Reason::NotYours));
         }
     }
 
-    fn start(trigger: Trigger, mounts: &[(u128, Mode)]) -> Action {
-        let mounts =
-            mounts.iter().map(|&(owner, mode)| MountAsk { owner: user(owner), mode }).collect();
+    #[test]
+    fn a_viewer_mounts_read_only_and_nothing_else() {
+        let viewer = Some(Role::Viewer);
+        for principal in [Principal::person(user(JANE), [Scope::Agent]), Principal::administrator()]
+        {
+            for mode in [Mode::Propose, Mode::ReadWrite] {
+                let writing = start(Trigger::Message, &[(OWNER, mode), (viewer, mode)]);
+                assert_eq!(authorize(&principal, &writing), Deny(Reason::RoleTooLow));
+            }
+            let reading = start(Trigger::Message, &[(viewer, Mode::ReadOnly)]);
+            assert_eq!(authorize(&principal, &reading), Allow);
+        }
+        assert_eq!(MountAsk::usual(Role::Viewer, Trigger::Message), Mode::ReadOnly);
+        assert_eq!(MountAsk::usual(Role::Viewer, Trigger::Event), Mode::ReadOnly);
+        assert_eq!(MountAsk::usual(Role::Contributor, Trigger::Message), Mode::ReadWrite);
+        assert_eq!(MountAsk::usual(Role::Owner, Trigger::Event), Mode::Propose);
+    }
+
+    fn start(trigger: Trigger, mounts: &[(Option<Role>, Mode)]) -> Action {
+        let mounts = mounts.iter().map(|&(role, mode)| MountAsk { role, mode }).collect();
         Action::StartDispatch { subject: user(JANE), trigger, mounts }
     }
 

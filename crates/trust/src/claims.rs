@@ -194,6 +194,7 @@ mod tests {
                 name: "home".parse().expect("a name"),
                 mode,
                 base: None,
+                purpose: String::new(),
             }],
             start: Start::Ask { turn: "t1".parse().expect("a name"), prompt: "hi".to_owned() },
             session: SessionId::from_uuid(Uuid::from_u128(4)),

@@ -1,7 +1,10 @@
 //! What was committed when, by whom, and what it changed. Reads only.
 
+use std::collections::{HashSet, VecDeque};
+
 use crate::{
-    Changed, CommitId, Error, Repository, Signature, Trailer, TreeId, trailer, tree::EMPTY_TREE,
+    Changed, CommitId, Error, Repository, Signature, Trailer, TreeId, TreePath, id::Oid, trailer,
+    tree::EMPTY_TREE,
 };
 
 /// A commit as it is shown.
@@ -25,7 +28,69 @@ pub struct Record {
     pub trailers: Vec<Trailer>,
 }
 
+/// A stretch of history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    /// The commits, newest first.
+    pub records: Vec<Record>,
+    /// The last commit that was looked at, if there is more before it.
+    pub next: Option<CommitId>,
+}
+
+/// Commits that one call looks through at most for those that touch a path.
+const LOOKED_AT_MAX: usize = 20_000;
+
+/// Commits that are looked through at most to find one.
+const REACHED_MAX: usize = 1_000_000;
+
 impl Repository {
+    /// Whether the folder's newest commit is made on `commit`, or is it. What else lies in the repository (sessions,
+    /// held change-sets of others) is no part of the folder.
+    pub fn is_in_history(&self, commit: CommitId) -> Result<bool, Error> {
+        let mut waiting: VecDeque<Oid> = self.head()?.iter().map(|head| *head.raw()).collect();
+        let mut reached: HashSet<Oid> = waiting.iter().copied().collect();
+        while let Some(next) = waiting.pop_front() {
+            if next == *commit.raw() {
+                return Ok(true);
+            }
+            if reached.len() > REACHED_MAX {
+                break;
+            }
+            let parents = self.commit_of(CommitId::new(next))?.parents;
+            waiting.extend(parents.into_iter().filter(|parent| reached.insert(*parent)));
+        }
+        Ok(false)
+    }
+
+    /// The history from `commit` on backwards, along first parents: at most `count` commits, and only those that
+    /// changed what stands at `path` (a file or a directory) where one is given.
+    pub fn history(
+        &self,
+        commit: CommitId,
+        path: Option<&TreePath>,
+        count: usize,
+    ) -> Result<History, Error> {
+        let (mut records, mut next, mut last) = (Vec::new(), Some(commit), None);
+        for _ in 0..LOOKED_AT_MAX {
+            let Some(commit) = next.filter(|_| records.len() < count) else { break };
+            let record = self.record(commit)?;
+            (next, last) = (record.parents.first().copied(), Some(commit));
+            if path.map_or(Ok(true), |path| self.touches(&record, path))? {
+                records.push(record);
+            }
+        }
+        Ok(History { records, next: last.filter(|_| next.is_some()) })
+    }
+
+    fn touches(&self, record: &Record, path: &TreePath) -> Result<bool, Error> {
+        let before = match record.parents.first() {
+            Some(parent) => self.tree_of(*parent)?,
+            None => TreeId::new(EMPTY_TREE),
+        };
+        let trees = self.trees();
+        Ok(before != record.tree && trees.at(&before, path)? != trees.at(&record.tree, path)?)
+    }
+
     /// One commit.
     ///
     /// # Errors

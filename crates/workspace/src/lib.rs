@@ -35,7 +35,9 @@ mod session;
 mod text;
 mod trailer;
 mod tree;
+mod undo;
 mod walk;
+mod write;
 
 pub use approve::{Approval, Choice, ChoiceError, FileChoice, Landing, Take};
 pub use checkout::{Checkout, Checkouts};
@@ -44,7 +46,7 @@ pub use content::StatCache;
 pub use delta::{Delta, Edit, FileEntry, FileMode};
 pub use error::Error;
 pub use flag::Flag;
-pub use history::Record;
+pub use history::{History, Record};
 pub use id::{BlobId, CommitId, IdError, TreeId};
 
 pub use merge::{Conflict, MERGE_BYTES_MAX};
@@ -61,3 +63,5 @@ pub use root::{EntryKind, Root, RootError};
 pub use session::{Owner, Saved};
 pub use trailer::{Signature, Trailer};
 pub use tree::Changed;
+pub use undo::Undone;
+pub use write::{Write, Written};

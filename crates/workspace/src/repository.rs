@@ -146,6 +146,11 @@ impl Repository {
         self.store.get(Kind::Blob, blob.raw())
     }
 
+    /// How many bytes a file has; a submodule, and what is not there, has none.
+    pub fn size(&self, file: &FileEntry) -> Result<u64, Error> {
+        Ok(self.store.size(file.blob.raw())?.unwrap_or(0) as u64)
+    }
+
     /// All files of a commit, in the order of [`TreePath`].
     pub fn tree(&self, commit: CommitId) -> Result<Vec<(TreePath, FileEntry)>, Error> {
         let tree = self.tree_of(commit)?;

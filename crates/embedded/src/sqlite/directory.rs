@@ -5,11 +5,17 @@ use model::{KeyId, Time, UserId, WorkspaceId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::failure::Failure;
+use super::members::{self, Seat};
 use super::row::{Id, Text, stored, time};
+
+/// The columns that [`person_of`] reads, of the table `people` as `p`.
+pub(super) const PERSON_COLUMNS: &str = "p.id, p.email, p.name, p.concurrent_max, p.created";
+/// The columns that [`workspace_of`] reads, of the table `workspaces` as `w`.
+pub(super) const WORKSPACE_COLUMNS: &str = "w.id, w.name, w.owner, w.purpose, w.created";
 
 const PERSON: &str = "SELECT id, email, name, concurrent_max, created FROM people";
 const KEY: &str = "SELECT id, subject, label, scopes, created, expires FROM keys";
-const WORKSPACE: &str = "SELECT id, name, owner, created FROM workspaces";
+const WORKSPACE: &str = "SELECT id, name, owner, purpose, created FROM workspaces";
 
 /// See [`engine::port::Directory::add_person`].
 pub(super) fn add_person(c: &Connection, person: &Person) -> Result<Person, Failure> {
@@ -46,7 +52,7 @@ pub(super) fn people(c: &Connection) -> Result<Vec<Person>, Failure> {
     Ok(people)
 }
 
-fn person_of(row: &Row<'_>) -> rusqlite::Result<Person> {
+pub(super) fn person_of(row: &Row<'_>) -> rusqlite::Result<Person> {
     Ok(Person {
         id: UserId::from_uuid(row.get::<_, Id>(0)?.0),
         email: row.get(1)?,
@@ -128,13 +134,17 @@ pub(super) fn add_workspace(c: &Connection, asked: &Workspace) -> Result<Workspa
     if workspace(c, asked.id)?.is_some() {
         return Err(LedgerError::Conflict { key: asked.id.to_string() }.into());
     }
-    let sql = "INSERT INTO workspaces (id, owner, name, created) VALUES (?1, ?2, ?3, ?4)";
+    let sql =
+        "INSERT INTO workspaces (id, owner, name, purpose, created) VALUES (?1, ?2, ?3, ?4, ?5)";
     c.prepare_cached(sql)?.execute(params![
         Id(asked.id.uuid()),
         Id(asked.owner.uuid()),
         asked.name.as_str(),
+        asked.purpose,
         stored(asked.created),
     ])?;
+    let seat = Seat { workspace: asked.id, person: asked.owner };
+    members::found(c, seat, asked.created)?;
     Ok(asked.clone())
 }
 
@@ -153,11 +163,12 @@ pub(super) fn workspaces(c: &Connection, owner: UserId) -> Result<Vec<Workspace>
     Ok(workspaces)
 }
 
-fn workspace_of(row: &Row<'_>) -> rusqlite::Result<Workspace> {
+pub(super) fn workspace_of(row: &Row<'_>) -> rusqlite::Result<Workspace> {
     Ok(Workspace {
         id: WorkspaceId::from_uuid(row.get::<_, Id>(0)?.0),
         name: row.get::<_, Text<_>>(1)?.0,
         owner: UserId::from_uuid(row.get::<_, Id>(2)?.0),
-        created: time(row, 3)?,
+        purpose: row.get(3)?,
+        created: time(row, 4)?,
     })
 }

@@ -7,6 +7,8 @@
 mod schema;
 
 mod directory;
+mod invites;
+mod members;
 mod read;
 mod row;
 mod write;
@@ -24,17 +26,20 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use engine::port::{
-    Accepted, Append, Directory, DispatchQuery, Durability, Key, KeyHash, Ledger, LedgerError,
-    NewDispatch, NewTurn, Page, Person, Record, Workspace,
+    Accepted, Append, Departure, Directory, DispatchQuery, Durability, Followed, Invite, Key,
+    KeyHash, Ledger, LedgerError, Member, MemberChange, Membership, Memberships, NewDispatch,
+    NewTurn, Page, Person, Record, Workspace,
 };
 use model::{
-    DispatchId, Entry, Event, EventId, KeyId, Session, SessionId, Turn, TurnId, UserId, WorkspaceId,
+    DispatchId, Entry, Event, EventId, InviteId, KeyId, Role, Session, SessionId, Time, Turn,
+    TurnId, UserId, WorkspaceId,
 };
 use rusqlite::Connection;
 
 pub use self::schema::{DATABASE_FILE, OpenError};
 
 use self::failure::Failure;
+use self::members::Seat;
 use self::readers::Readers;
 use self::row::Body;
 use self::tails::{Change, Tails};
@@ -206,6 +211,91 @@ impl Directory for SqliteLedger {
     }
 }
 
+#[async_trait]
+impl Memberships for SqliteLedger {
+    async fn role(
+        &self,
+        workspace: WorkspaceId,
+        person: UserId,
+    ) -> Result<Option<Role>, LedgerError> {
+        self.readers.read(move |c| members::role(c, Seat { workspace, person })).await
+    }
+
+    async fn memberships(&self, person: UserId) -> Result<Vec<Membership>, LedgerError> {
+        self.readers.read(move |c| members::memberships(c, person)).await
+    }
+
+    async fn members(&self, workspace: WorkspaceId) -> Result<Vec<Member>, LedgerError> {
+        self.readers.read(move |c| members::members(c, workspace)).await
+    }
+
+    async fn set_role(
+        &self,
+        workspace: WorkspaceId,
+        person: UserId,
+        role: Role,
+    ) -> Result<MemberChange, LedgerError> {
+        self.change(move |c| members::set_role(c, Seat { workspace, person }, role)).await
+    }
+
+    async fn remove_member(
+        &self,
+        workspace: WorkspaceId,
+        person: UserId,
+        departure: Departure,
+        at: Time,
+    ) -> Result<MemberChange, LedgerError> {
+        self.change(move |c| members::remove(c, Seat { workspace, person }, departure, at)).await
+    }
+
+    async fn set_active(
+        &self,
+        workspace: WorkspaceId,
+        person: UserId,
+        active: bool,
+    ) -> Result<bool, LedgerError> {
+        self.change(move |c| members::set_active(c, Seat { workspace, person }, active)).await
+    }
+
+    async fn set_purpose(
+        &self,
+        workspace: WorkspaceId,
+        purpose: &str,
+    ) -> Result<bool, LedgerError> {
+        let purpose = purpose.to_owned();
+        self.change(move |c| members::set_purpose(c, workspace, &purpose)).await
+    }
+
+    async fn add_invite(&self, invite: Invite, hash: KeyHash) -> Result<(), LedgerError> {
+        self.change(move |c| invites::add(c, &invite, hash)).await
+    }
+
+    async fn invites(&self, workspace: WorkspaceId, at: Time) -> Result<Vec<Invite>, LedgerError> {
+        self.readers.read(move |c| invites::list(c, workspace, at)).await
+    }
+
+    async fn invite(&self, hash: KeyHash) -> Result<Option<Invite>, LedgerError> {
+        self.readers.read(move |c| invites::find(c, hash)).await
+    }
+
+    async fn remove_invite(
+        &self,
+        workspace: WorkspaceId,
+        id: InviteId,
+    ) -> Result<bool, LedgerError> {
+        self.change(move |c| invites::remove(c, workspace, id)).await
+    }
+
+    async fn follow_invite(
+        &self,
+        hash: KeyHash,
+        person: UserId,
+        at: Time,
+    ) -> Result<Followed, LedgerError> {
+        self.change(move |c| invites::follow(c, hash, person, at)).await
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,7 +310,7 @@ mod tests {
 
     fn person() -> Person {
         let id = UserId::from_uuid(uuid::Uuid::from_u128(1));
-        let created = model::Time::from_ms(1);
+        let created = Time::from_ms(1);
         Person { id, email: "a@b".into(), name: "A".into(), concurrent_max: 1, created }
     }
 

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 pub const DATABASE_FILE: &str = "remit.sqlite";
 
 /// Each step takes a file from its index as version to the next. Steps are added, never edited.
-const MIGRATIONS: &[&str] = &[include_str!("001_first.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("001_first.sql"), include_str!("002_members.sql")];
 
 /// Statements that each connection keeps prepared.
 const PREPARED_MAX: usize = 64;
@@ -137,6 +137,34 @@ mod tests {
         let refused = open_writer(&path).expect_err("newer");
         assert!(matches!(refused, OpenError::Newer { found: 4_000, .. }), "{refused:?}");
         assert_eq!(std::fs::read(&path).expect("there"), before);
+    }
+
+    #[test]
+    fn whoever_had_workspaces_before_there_were_members_owns_them() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(DATABASE_FILE);
+        let older = Connection::open(&path).expect("opens");
+        older.execute_batch(MIGRATIONS[0]).expect("the first tables");
+        let rows = "INSERT INTO workspaces (id, owner, name, created) VALUES \
+            (x'02', x'aa', 'notes', 2), (x'01', x'aa', 'home', 1), (x'03', x'bb', 'home', 3);";
+        older.execute_batch(rows).expect("written");
+        older.pragma_update(None, "user_version", 1).expect("written");
+        drop(older);
+        let connection = open_writer(&path).expect("brought up to date");
+        let sql =
+            "SELECT hex(workspace), hex(person), role, since, active FROM members ORDER BY no";
+        let mut members = connection.prepare(sql).expect("the table is there");
+        let row = |row: &rusqlite::Row<'_>| {
+            let ids = (row.get::<_, String>(0)?, row.get::<_, String>(1)?);
+            Ok((ids, row.get::<_, String>(2)?, row.get::<_, i64>(3)?, row.get::<_, bool>(4)?))
+        };
+        let members = members.query_map([], row).expect("read").collect::<Result<Vec<_>, _>>();
+        let owner = |workspace: &str, person: &str, since, active| {
+            ((workspace.to_owned(), person.to_owned()), "owner".to_owned(), since, active)
+        };
+        let expected =
+            [owner("01", "AA", 1, true), owner("02", "AA", 2, false), owner("03", "BB", 3, true)];
+        assert_eq!(members.expect("readable"), expected);
     }
 
     #[test]

@@ -43,7 +43,8 @@ fn key(ids: &Ids, of: &Person, ms: u64) -> (Key, KeyHash) {
 
 fn workspace(ids: &Ids, of: &Person, name: &str, ms: u64) -> Workspace {
     let name: WorkspaceName = name.parse().expect("a valid name");
-    Workspace { id: ids.workspace(), name, owner: of.id, created: at(ms) }
+    let purpose = "what it is for".to_owned();
+    Workspace { id: ids.workspace(), name, owner: of.id, purpose, created: at(ms) }
 }
 
 async fn a_person_is_added_once_by_mail(directory: &impl Directory) {

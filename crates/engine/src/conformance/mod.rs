@@ -6,5 +6,6 @@
 pub mod backend;
 pub mod directory;
 pub mod ledger;
+pub mod membership;
 
 pub mod fixture;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use model::limit::PROMPT_BYTES_MAX;
 use model::{
     Dispatch, DispatchId, Event, InputTrust, Label, Mount, Session, SessionId, Start, Turn, TurnId,
+    WorkspaceId,
 };
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
@@ -44,6 +45,7 @@ struct Fresh {
     dispatch: DispatchId,
     session: SessionId,
     mounts: Vec<Mount>,
+    home: WorkspaceId,
     ahead: Option<u32>,
     resumes: bool,
 }
@@ -116,6 +118,10 @@ impl Dispatcher {
             return Err(DispatchError::UnknownSession(session.id));
         }
         authorize(&ask.principal, &Action::SteerDispatch { owner: session.subject }).allowed()?;
+        // Its session file lies in a workspace that they may have left since.
+        if self.world.parts.directory.role(session.home, subject).await?.is_none() {
+            return Err(DispatchError::UnknownSession(session.id));
+        }
         if session.runner != ask.runner {
             let (session, runner) = (session.id, session.runner);
             return Err(DispatchError::OtherRunner { session, runner });
@@ -168,7 +174,8 @@ impl Dispatcher {
             self.make_room();
         }
         let resumes = self.resumes(&checked).await?;
-        let fresh = Fresh { dispatch, session, mounts, ahead: place.ahead(), resumes };
+        let home = self.session_home(subject, &mounts).await?;
+        let fresh = Fresh { dispatch, session, mounts, home, ahead: place.ahead(), resumes };
         let new = self.new_dispatch(&checked, fresh);
         kill_point("before_create");
         let created = self.create(new.clone()).await?;
@@ -205,7 +212,7 @@ impl Dispatcher {
     }
 
     fn new_dispatch(&self, checked: &Checked, fresh: Fresh) -> NewDispatch {
-        let Fresh { dispatch, session, mounts, ahead, resumes } = fresh;
+        let Fresh { dispatch, session, mounts, home, ahead, resumes } = fresh;
         let parts = &self.world.parts;
         let now = parts.clock.now();
         let Checked { ask, prompt, turn, .. } = checked;
@@ -214,7 +221,6 @@ impl Dispatcher {
         } else {
             Start::Ask { turn: turn.clone(), prompt: prompt.clone() }
         };
-        let home = mounts[0].workspace;
         let dispatch = Dispatch {
             id: dispatch,
             subject: ask.subject,

@@ -78,6 +78,13 @@ impl Live {
         self.0.lock().by_dispatch.get(&dispatch).map(|(_, mailbox)| mailbox.clone())
     }
 
+    /// The mailbox of every dispatch on behalf of a person.
+    pub(crate) fn of(&self, subject: UserId) -> Vec<Mailbox> {
+        let entries = self.0.lock();
+        let mailboxes = entries.by_dispatch.values().map(|(_, mailbox)| mailbox);
+        mailboxes.filter(|mailbox| mailbox.subject == subject).cloned().collect()
+    }
+
     /// The mailbox of every dispatch whose sandbox waits for a message, oldest first.
     pub(crate) fn idle(&self) -> Vec<Mailbox> {
         let entries = self.0.lock();

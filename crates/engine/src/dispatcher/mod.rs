@@ -14,8 +14,10 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use model::{DispatchId, Limits, Runner, RunnerName, SandboxId, Turn, TurnId};
+use futures_util::future::join_all;
+use model::{DispatchId, Limits, Runner, RunnerName, SandboxId, Turn, TurnId, UserId};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use trust::{Action, Principal, authorize};
@@ -30,6 +32,9 @@ pub use error::DispatchError;
 use live::{Live, Mailbox};
 use places::Places;
 pub use queue::{Full, QueueBounds};
+
+/// How long living dispatches may take to ask again what their person may do.
+const ASKED_AGAIN_MAX: Duration = Duration::from_secs(30);
 
 /// What the dispatcher works with.
 #[derive(Clone)]
@@ -189,6 +194,23 @@ impl Dispatcher {
         // It is dropped when the dispatch is over, by this order or by something that came first.
         drop(is_over.await);
         Ok(())
+    }
+
+    /// What a person may do in a workspace has changed: every dispatch of theirs that may not go on
+    /// is ended, and nothing of its running turn is kept there. When this returns, it is so; after
+    /// 30 s it returns all the same, and what was not reached asks by itself before it keeps anything.
+    pub async fn ask_members_again(&self, person: UserId) {
+        let asked = self.world.live.of(person).into_iter().map(|mailbox| async move {
+            let (done, is_done) = oneshot::channel();
+            if mailbox.orders.send(Order::AskAgain { done }).await.is_ok() {
+                // It is dropped when the question is answered, or the dispatch is over.
+                drop(is_done.await);
+            }
+        });
+        let all = tokio::time::timeout(ASKED_AGAIN_MAX, join_all(asked)).await;
+        if all.is_err() {
+            tracing::warn!(subject = %person, "not every dispatch could be asked in time");
+        }
     }
 
     /// How many dispatches have a place, and how many wait for one.

@@ -1,13 +1,14 @@
 //! From what people write to what a dispatch needs: names become workspaces, what is not said becomes
 //! what is usual.
 
-use model::{Launcher, Mode, Mount, Trigger, UserId};
+use model::limit::MOUNTS_MAX;
+use model::{Launcher, Mode, Mount, Role, Trigger, UserId, WorkspaceId, WorkspaceName};
 use trust::{Action, MountAsk, authorize};
 
 use super::ask::{Ask, Begin, Message, MountWish, WorkspaceKey};
 use super::error::DispatchError;
 use super::{Dispatcher, Resume};
-use crate::port::Workspace;
+use crate::port::{Membership, Workspace};
 
 impl Dispatcher {
     /// A message as a dispatch that it becomes where nobody lives.
@@ -65,36 +66,38 @@ impl Dispatcher {
 
     /// The workspaces as they will be mounted, once the asker may.
     pub(super) async fn mounts(&self, ask: &Ask) -> Result<Vec<Mount>, DispatchError> {
-        let own = self.world.parts.directory.workspaces(ask.subject).await?;
-        let wishes = self.wishes(ask, &own).await?;
-        let mut mounts: Vec<(Mount, UserId)> = vec![];
+        let known = self.world.parts.directory.memberships(ask.subject).await?;
+        let wishes = self.wishes(ask, &known).await?;
+        let mut mounts: Vec<Mount> = vec![];
+        let mut asked = vec![];
         for wish in &wishes {
-            let workspace = self.workspace(wish, &own).await?;
-            if mounts.iter().any(|(mount, _)| mount.workspace == workspace.id) {
+            let (workspace, role) = self.workspace(ask, wish, &known).await?;
+            if mounts.iter().any(|mount| mount.workspace == workspace.id) {
                 return Err(DispatchError::Mounts);
             }
-            let mode = wish.mode.unwrap_or_else(|| ask.trigger.default_mode());
-            let Workspace { id, name, owner, .. } = workspace;
-            mounts.push((Mount { workspace: id, name, mode, base: None }, owner));
+            let usual = role.map(|role| MountAsk::usual(role, ask.trigger));
+            let mode = wish.mode.or(usual).unwrap_or(Mode::ReadOnly);
+            asked.push(MountAsk { role, mode });
+            let Workspace { id, name, purpose, .. } = workspace;
+            let name = free_name(name, &mounts);
+            mounts.push(Mount { workspace: id, name, mode, base: None, purpose });
         }
-        let asked =
-            mounts.iter().map(|(mount, owner)| MountAsk { owner: *owner, mode: mount.mode });
-        let action = Action::StartDispatch {
-            subject: ask.subject,
-            trigger: ask.trigger,
-            mounts: asked.collect(),
-        };
+        let action =
+            Action::StartDispatch { subject: ask.subject, trigger: ask.trigger, mounts: asked };
         authorize(&ask.principal, &action).allowed()?;
-        let mut based = Vec::with_capacity(mounts.len());
-        for (mount, _) in mounts {
-            let base = self.world.parts.workspaces.head(mount.workspace).await?;
-            based.push(Mount { base, ..mount });
+        for mount in &mut mounts {
+            mount.base = self.world.parts.workspaces.head(mount.workspace).await?;
         }
-        Ok(based)
+        Ok(mounts)
     }
 
-    /// What is to be mounted: as asked, or as in the conversation before, or the subject's first.
-    async fn wishes(&self, ask: &Ask, own: &[Workspace]) -> Result<Vec<MountWish>, DispatchError> {
+    /// What is to be mounted: as asked, or as in the conversation before, or what is active for the
+    /// subject, or their home.
+    async fn wishes(
+        &self,
+        ask: &Ask,
+        known: &[Membership],
+    ) -> Result<Vec<MountWish>, DispatchError> {
         if !ask.mounts.is_empty() {
             return Ok(ask.mounts.clone());
         }
@@ -110,31 +113,69 @@ impl Dispatcher {
                 None => vec![of(WorkspaceKey::Id(session.home))],
             });
         }
-        let first = own.first().ok_or(DispatchError::Mounts)?;
-        Ok(vec![of(WorkspaceKey::Id(first.id))])
+        let active = known.iter().filter(|it| it.active).take(MOUNTS_MAX);
+        let mut wishes: Vec<MountWish> =
+            active.map(|it| of(WorkspaceKey::Id(it.workspace.id))).collect();
+        if wishes.is_empty() {
+            let first = known.first().ok_or(DispatchError::Mounts)?;
+            wishes.push(of(WorkspaceKey::Id(first.workspace.id)));
+        }
+        Ok(wishes)
     }
 
+    /// The workspace that is meant, and what the subject is in it. Of two with one name, their own
+    /// is meant; of two that are others', neither.
     async fn workspace(
         &self,
+        ask: &Ask,
         wish: &MountWish,
-        own: &[Workspace],
-    ) -> Result<Workspace, DispatchError> {
-        let found = own.iter().find(|workspace| match &wish.workspace {
-            WorkspaceKey::Id(id) => workspace.id == *id,
-            WorkspaceKey::Name(name) => workspace.name == *name,
-        });
-        match (found, &wish.workspace) {
-            (Some(workspace), _) => Ok(workspace.clone()),
-            (None, WorkspaceKey::Id(id)) => {
+        known: &[Membership],
+    ) -> Result<(Workspace, Option<Role>), DispatchError> {
+        let mine = |it: &Membership| (it.workspace.clone(), Some(it.role));
+        match &wish.workspace {
+            WorkspaceKey::Id(id) => {
+                if let Some(found) = known.iter().find(|it| it.workspace.id == *id) {
+                    return Ok(mine(found));
+                }
                 let other = self.world.parts.directory.workspace(*id).await?;
-                other.ok_or_else(|| DispatchError::UnknownWorkspace(id.to_string()))
+                let other = other.ok_or_else(|| DispatchError::UnknownWorkspace(id.to_string()))?;
+                Ok((other, None))
             }
-            (None, WorkspaceKey::Name(name)) => {
-                Err(DispatchError::UnknownWorkspace(name.to_string()))
+            WorkspaceKey::Name(name) => {
+                let unknown = || DispatchError::UnknownWorkspace(name.to_string());
+                Membership::named(known, ask.subject, name).map(mine).ok_or_else(unknown)
             }
         }
     }
+
+    /// Where the session file of a new conversation is kept: in the first mounted workspace if it is
+    /// the subject's own, else in their home: nobody else's folder holds their conversations.
+    pub(super) async fn session_home(
+        &self,
+        subject: UserId,
+        mounts: &[Mount],
+    ) -> Result<WorkspaceId, DispatchError> {
+        let first = mounts.first().ok_or(DispatchError::Mounts)?.workspace;
+        let own = self.world.parts.directory.workspaces(subject).await?;
+        let mounted = own.iter().find(|own| own.id == first);
+        let home = mounted.or(own.first()).map_or(first, |own| own.id);
+        Ok(home)
+    }
 }
+
+/// The name under which a workspace stands beside those that are mounted already.
+fn free_name(name: WorkspaceName, mounts: &[Mount]) -> WorkspaceName {
+    let taken = |name: &WorkspaceName| mounts.iter().any(|mount| mount.name == *name);
+    let mut numbered = (2..).map(|number| {
+        let tail = format!("-{number}");
+        let stem = &name.as_str()[..name.as_str().len().min(NAME_BYTES_MAX - tail.len())];
+        format!("{stem}{tail}").parse().unwrap_or_else(|_| name.clone())
+    });
+    if taken(&name) { numbered.find(|it| !taken(it)).unwrap_or(name) } else { name }
+}
+
+/// The longest name of a workspace, in bytes.
+const NAME_BYTES_MAX: usize = 64;
 
 fn of(workspace: WorkspaceKey) -> MountWish {
     MountWish { workspace, mode: None }

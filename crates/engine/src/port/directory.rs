@@ -7,6 +7,7 @@ use model::{KeyId, Time, UserId, WorkspaceId, WorkspaceName};
 pub use trust::Scope;
 
 use super::ledger::LedgerError;
+use super::membership::Memberships;
 
 /// A person.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,15 +52,17 @@ pub struct Workspace {
     pub id: WorkspaceId,
     /// What its owner calls it; unique for the owner.
     pub name: WorkspaceName,
-    /// Whose it is.
+    /// Whose it is by name. Others may be owners of it, too: see [`super::Memberships`].
     pub owner: UserId,
+    /// What it is for, in one line; agents are told. Empty where nobody said.
+    pub purpose: String,
     /// When it was made.
     pub created: Time,
 }
 
-/// People, their keys, their workspaces.
+/// People, their keys, their workspaces, and who is what in these.
 #[async_trait]
-pub trait Directory: Send + Sync + 'static {
+pub trait Directory: Memberships {
     /// Adds a person, or finds the one with this mail address.
     async fn add_person(&self, person: Person) -> Result<Person, LedgerError>;
 
@@ -81,12 +84,13 @@ pub trait Directory: Send + Sync + 'static {
     /// Removes a key; whether it was there.
     async fn remove_key(&self, id: KeyId) -> Result<bool, LedgerError>;
 
-    /// Adds a workspace, or finds the owner's one of that name.
+    /// Adds a workspace with its owner as its only member, or finds the owner's one of that name. The
+    /// first one of a person is part of their conversations from then on; others are once it is said.
     async fn add_workspace(&self, workspace: Workspace) -> Result<Workspace, LedgerError>;
 
     /// One workspace.
     async fn workspace(&self, id: WorkspaceId) -> Result<Option<Workspace>, LedgerError>;
 
-    /// The workspaces of a person, oldest first: the first is their home.
+    /// The workspaces that are a person's by name, oldest first: the first is their home.
     async fn workspaces(&self, owner: UserId) -> Result<Vec<Workspace>, LedgerError>;
 }

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod directory;
 pub mod gate;
 pub mod ledger;
+pub mod membership;
 
 pub use backend::{
     AdoptError, Backend, BoxDelta, BoxMount, Door, Exit, Fingerprint, Launch, Running, StartError,
@@ -17,3 +18,4 @@ pub use ledger::{
     Accepted, Append, DispatchQuery, Durability, Idempotency, Ledger, LedgerError, NewDispatch,
     NewTurn, Page, Record,
 };
+pub use membership::{Departure, Followed, Invite, Member, MemberChange, Membership, Memberships};

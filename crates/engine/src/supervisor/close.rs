@@ -61,6 +61,7 @@ impl Supervisor {
 
     /// Commits every mount that may be written, and saves the session.
     async fn keep_work(&mut self, stillness: Stillness) -> (Vec<Event>, Option<WorkspacesError>) {
+        self.close_to_strangers().await;
         let (Some(running), Some(turn)) = (&self.running, self.turn_commit()) else {
             return (vec![], None);
         };

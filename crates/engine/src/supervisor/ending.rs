@@ -62,6 +62,15 @@ impl Ending {
         }
     }
 
+    /// The person may not have a workspace any more that is mounted.
+    pub(crate) fn no_member(workspace: &str) -> Self {
+        let message = format!(
+            "You may not use the workspace {workspace} like this any more, so the agent was ended \
+             and nothing of this turn was kept in it. Ask one of its owners."
+        );
+        Self::failed(End::Stopped, FailureCode::Workspace, message)
+    }
+
     /// It was idle for as long as it may be, or somebody else needs its place.
     pub(crate) fn reaped() -> Self {
         Self { way: Way::Idle, ..Self::calm(End::Reaped, TurnOutcome::Stopped) }

@@ -9,6 +9,7 @@ mod connect;
 mod course;
 mod ending;
 mod keep;
+mod members;
 mod orders;
 mod paths;
 mod start;

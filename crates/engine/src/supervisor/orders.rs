@@ -29,6 +29,9 @@ pub(crate) enum Order {
     Cancel { over: oneshot::Sender<()> },
     /// End it if it is idle: somebody waits for its place.
     MakeRoom,
+    /// Ask again what its subject may do with what is mounted, and end it where they may not any
+    /// more; the answer is dropped when that is done.
+    AskAgain { done: oneshot::Sender<()> },
 }
 
 impl Supervisor {
@@ -50,6 +53,13 @@ impl Supervisor {
                 Err(Ending::reaped())
             }
             Order::MakeRoom => Ok(()),
+            Order::AskAgain { done } => {
+                // Kept until the dispatch is over where it ends by this.
+                self.cancels.push(done);
+                self.ask_members().await?;
+                drop(self.cancels.pop());
+                Ok(())
+            }
         }
     }
 

@@ -110,8 +110,9 @@ impl Supervisor {
         ending
     }
 
-    /// Checks out every mount and opens the folder of the session.
+    /// Checks out every mount, if the subject may still have it, and opens the folder of the session.
     async fn open_workspaces(&mut self) -> Flow<()> {
+        self.ask_members().await?;
         let views = self.world.parts.workspaces.mount_all(&self.dispatch.mounts).await;
         self.views = views.map_err(|error| Ending::no_workspace(&error))?;
         self.open_session().await

@@ -5,6 +5,8 @@
 //! runs git, never reads a path that an agent could have changed except through the walker.
 
 pub mod diff;
+pub mod files;
+pub mod template;
 mod view;
 
 use std::collections::HashMap;
@@ -15,7 +17,8 @@ use std::sync::Arc;
 use futures_util::future::try_join_all;
 use model::{CommitId, Mode, Mount, SessionId, Time, WorkspaceId};
 use parking_lot::Mutex;
-use workspace::{Attribution, Checkouts, Repository, Seed, Signature, TreePath};
+use workspace::{Attribution, Checkouts, Repository, Seed, TreePath};
+pub use workspace::{Error as RepositoryError, FileMode, History, Record, Signature};
 
 use crate::port::Person;
 use crate::task::Tasks;
@@ -241,6 +244,15 @@ impl Workspaces {
             Ok(())
         });
         done.await.ok_or(WorkspacesError::Broken(id))?
+    }
+
+    /// Removes the folder of a workspace that nobody was told of.
+    pub async fn discard(&self, id: WorkspaceId) {
+        let path = self.repository_path(id);
+        let removed = self.tasks.blocking("remove a folder", move || std::fs::remove_dir_all(path));
+        if let Some(Err(error)) = removed.await {
+            tracing::warn!(workspace = %id, %error, "a folder could not be removed");
+        }
     }
 
     /// Where the repository of a workspace is: what `git clone` takes.

@@ -71,6 +71,11 @@ impl MountedView {
         self.mode
     }
 
+    /// From now on nothing is committed from this view.
+    pub(crate) fn close(&mut self) {
+        self.mode = Mode::ReadOnly;
+    }
+
     /// What the last change-set left, for the next server to go on from.
     pub(crate) fn seen(&self) -> Option<String> {
         self.seen.map(|tree| tree.to_string())

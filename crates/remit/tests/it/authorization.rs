@@ -3,7 +3,7 @@
 use serde_json::json;
 use server::{Method, ROUTES};
 
-use crate::harness::{Answer, Client, Folder, Server};
+use crate::harness::{Answer, Client, Folder, Server, form};
 
 /// For each route, what (nobody, a stranger, a reader's key of the subject, the subject, an
 /// administrator) are answered about a thing of the subject's.
@@ -23,6 +23,34 @@ const EXPECTED: &[(&str, &str, [u16; 5])] = &[
     ("GET", "/agent/dispatches/{id}/events", [401, 404, 200, 200, 200]),
     ("POST", "/agent/dispatches/{id}/cancel", [401, 404, 403, 200, 200]),
     ("POST", "/agent/dispatches/{id}/resume", [401, 404, 403, 200, 200]),
+    ("GET", "/agent/workspaces", [401, 200, 200, 200, 200]),
+    ("GET", "/agent/workspace/tree", [401, 404, 200, 200, 200]),
+    ("GET", "/agent/workspace/file", [401, 404, 200, 200, 200]),
+    ("PUT", "/agent/workspace/file", [401, 404, 403, 200, 200]),
+    ("DELETE", "/agent/workspace/file", [401, 404, 403, 200, 200]),
+    ("POST", "/agent/workspace/upload", [401, 404, 403, 201, 201]),
+    ("GET", "/agent/workspace/git", [401, 404, 200, 200, 200]),
+    ("GET", "/agent/workspace/log", [401, 404, 200, 200, 200]),
+    ("GET", "/agent/workspace/diff", [401, 404, 200, 200, 200]),
+    ("GET", "/agent/dispatches/{id}/diff", [401, 404, 200, 200, 200]),
+    ("POST", "/agent/workspace/revert", [401, 404, 403, 200, 200]),
+    ("POST", "/agent/workspace/init", [401, 404, 403, 201, 201]),
+    ("POST", "/agent/workspace/new", [401, 201, 403, 201, 201]),
+    ("GET", "/agent/workspace/attached", [401, 200, 200, 200, 200]),
+    ("POST", "/agent/workspace/activate", [401, 404, 403, 200, 404]),
+    ("POST", "/agent/workspace/deactivate", [401, 404, 403, 200, 404]),
+    ("POST", "/agent/workspace/purpose", [401, 404, 403, 200, 200]),
+    ("GET", "/agent/workspace/members", [401, 404, 200, 200, 200]),
+    ("POST", "/agent/workspace/members/{user}", [401, 404, 403, 200, 200]),
+    // The subject is the last owner.
+    ("DELETE", "/agent/workspace/members/{user}", [401, 404, 403, 409, 409]),
+    ("POST", "/agent/workspace/leave", [401, 404, 403, 409, 404]),
+    ("POST", "/agent/workspace/invites", [401, 404, 403, 201, 201]),
+    ("GET", "/agent/workspace/invites", [401, 404, 403, 200, 200]),
+    ("DELETE", "/agent/workspace/invites/{id}", [401, 404, 403, 204, 204]),
+    // Whoever has the token is meant.
+    ("GET", "/agent/workspace/invites/preview", [401, 200, 403, 200, 200]),
+    ("POST", "/agent/workspace/invites/accept", [401, 200, 403, 200, 200]),
     ("GET", "/admin/users", [401, 403, 403, 403, 200]),
     ("POST", "/admin/users", [401, 403, 403, 403, 200]),
     ("GET", "/admin/users/{id}/tokens", [401, 404, 403, 200, 200]),
@@ -32,6 +60,9 @@ const EXPECTED: &[(&str, &str, [u16; 5])] = &[
 
 /// Things of the subject's.
 struct Things {
+    client: Client,
+    /// An invitation to another workspace of the subject's.
+    token: String,
     user: String,
     workspace: String,
     dispatch: String,
@@ -53,7 +84,14 @@ async fn every_route_answers_everybody_as_the_table_says() {
     let shown = subject.get(&format!("/agent/dispatches/{}", turn.dispatch)).await.ok();
     subject.post(&format!("/agent/dispatches/{}/cancel", turn.dispatch), json!({})).await.ok();
     let workspace = shown["workspaces"][0]["workspace"].as_str().expect("an id").to_owned();
-    let things = Things { user, workspace, dispatch: turn.dispatch, session: turn.session };
+    subject.put("a.md", "as it was", &workspace).await;
+    subject.post("/agent/workspace/new", json!({"name": "shared"})).await.ok();
+    let invite = json!({"role": "viewer", "mode": "open", "uses": 9});
+    let invite = subject.post("/agent/workspace/invites?workspace=shared", invite).await.ok();
+    let token = invite["token"].as_str().expect("a token").to_owned();
+    let client = subject.clone();
+    let (dispatch, session) = (turn.dispatch, turn.session);
+    let things = Things { client, token, user, workspace, dispatch, session };
 
     for route in ROUTES {
         let method = route.method.as_str();
@@ -93,20 +131,73 @@ async fn status(
         }
         _ => String::new(),
     };
-    let mut asked = path.replace("{id}", &id);
+    let id = if path == "/agent/workspace/invites/{id}" { invite(things).await } else { id };
+    let mut asked = path.replace("{id}", &id).replace("{user}", &things.user);
     if asked.ends_with("/events") {
         asked.push_str("?follow=false");
     }
+    if path.starts_with("/agent/workspace/") {
+        asked.push_str(&query(path, things));
+    }
+    let mut body = body(path, things);
+    match (method, path) {
+        (Method::Put, "/agent/workspace/file") => {
+            body = json!({"path": "b.md", "content": "as it is"});
+        }
+        (Method::Delete, "/agent/workspace/file") => {
+            things.client.put("gone.md", "soon", &things.workspace).await;
+            asked.push_str("&path=gone.md");
+        }
+        (Method::Get, "/agent/workspace/file") => asked.push_str("&path=a.md"),
+        (_, "/agent/workspace/diff") => {
+            let written = things.client.put("a.md", "as it is", &things.workspace).await;
+            asked.push_str(&format!("&commit={}", written["revision"].as_str().expect("a commit")));
+        }
+        (_, "/agent/workspace/revert") => {
+            let written = things.client.put("undone.md", "soon", &things.workspace).await;
+            body = json!({"commit": written["revision"]});
+        }
+        _ => {}
+    }
     let mut request = caller.request(method.as_str(), &asked);
-    if method == Method::Post {
-        request = request.json(&body(path, things));
+    if path.ends_with("/upload") {
+        request = form(request, &[("file", Some("up.md"), b"loaded")]);
+    } else if matches!(method, Method::Post | Method::Put) {
+        request = request.json(&body);
     }
     let answer = Answer::of(request).await;
     answer.status.as_u16()
 }
 
+/// An invitation of the subject's that is there until somebody takes it back.
+async fn invite(things: &Things) -> String {
+    let path = format!("/agent/workspace/invites?workspace={}", things.workspace);
+    let made = things.client.post(&path, json!({"role": "viewer", "mode": "open"})).await.ok();
+    made["id"].as_str().expect("an id").to_owned()
+}
+
+fn query(path: &str, things: &Things) -> String {
+    match path {
+        "/agent/workspace/new"
+        | "/agent/workspace/attached"
+        | "/agent/workspace/activate"
+        | "/agent/workspace/deactivate"
+        | "/agent/workspace/invites/accept" => String::new(),
+        "/agent/workspace/invites/preview" => format!("?token={}", things.token),
+        _ => format!("?workspace={}", things.workspace),
+    }
+}
+
 fn body(path: &str, things: &Things) -> serde_json::Value {
     match path {
+        "/agent/workspace/new" => json!({"name": "made"}),
+        "/agent/workspace/activate" | "/agent/workspace/deactivate" => {
+            json!({"workspace": things.workspace})
+        }
+        "/agent/workspace/purpose" => json!({"purpose": "to be tested"}),
+        "/agent/workspace/members/{user}" => json!({"role": "owner"}),
+        "/agent/workspace/invites" => json!({"role": "viewer", "mode": "open"}),
+        "/agent/workspace/invites/accept" => json!({"token": things.token}),
         "/agent/chat" => json!({"prompt": "say 1 words"}),
         "/agent/chat/stop" | "/agent/chat/reset" => json!({"session": things.session}),
         "/agent/invocations" => json!({

@@ -348,6 +348,17 @@ impl Client {
         Answer::of(self.request("POST", path).json(&body)).await
     }
 
+    /// Writes a file by hand, whatever stands there; what is answered.
+    pub(crate) async fn put(&self, path: &str, content: &str, workspace: &str) -> Value {
+        let route = format!("/agent/workspace/file?workspace={workspace}");
+        let body = json!({"path": path, "content": content});
+        Answer::of(self.request("PUT", &route).json(&body)).await.ok()
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        Answer::of(self.request("DELETE", path)).await
+    }
+
     /// Says something; the stream of the answer.
     pub(crate) async fn chat(&self, body: Value) -> Stream {
         self.chat_from(body, None).await
@@ -390,6 +401,25 @@ impl Client {
         });
         waited.await.unwrap_or_else(|_| panic!("{dispatch} did not come to be {state}"))
     }
+}
+
+/// A request with a form: (name of the field, name of the file if it is one, content).
+pub(crate) fn form(
+    request: reqwest::RequestBuilder,
+    fields: &[(&str, Option<&str>, &[u8])],
+) -> reqwest::RequestBuilder {
+    const BOUNDARY: &str = "b0undary";
+    let mut body = vec![];
+    for (name, file, content) in fields {
+        let file = file.map(|file| format!("; filename=\"{file}\"")).unwrap_or_default();
+        let head = format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"{file}");
+        body.extend_from_slice(format!("{head}\r\n\r\n").as_bytes());
+        body.extend_from_slice(content);
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
+    let kind = format!("multipart/form-data; boundary={BOUNDARY}");
+    request.header("content-type", kind).body(body)
 }
 
 /// A turn that is over.

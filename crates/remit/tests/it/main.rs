@@ -16,4 +16,6 @@ mod kills;
 mod leftovers;
 mod random_kills;
 mod secrets;
+mod sharing;
 mod start;
+mod workspaces;

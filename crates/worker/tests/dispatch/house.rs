@@ -288,6 +288,7 @@ async fn people(
         id: WorkspaceId::from_uuid(ids.uuid()),
         name: "home".parse().unwrap(),
         owner: person.id,
+        purpose: String::new(),
         created: now,
     };
     let id = ledger.add_workspace(workspace).await.unwrap().id;

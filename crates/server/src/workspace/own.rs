@@ -1,0 +1,258 @@
+//! Which workspaces one has, which of them are part of one's conversations, and what they are for.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::{Extension, Json};
+use engine::port::{Membership, Workspace};
+use engine::workspaces::files::FileWrite;
+use engine::workspaces::template::Template;
+use model::limit::MOUNTS_MAX;
+use model::{WorkspaceId, WorkspaceName};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use trust::Action;
+
+use super::{Place, Which, hand, person, show, unknown};
+use crate::access::Caller;
+use crate::admin::HOME;
+use crate::api::Api;
+use crate::body;
+use crate::problem::{CONFLICT, INVALID, Problem};
+
+/// The longest purpose, in characters.
+const PURPOSE_CHARS_MAX: usize = 300;
+/// How many workspaces a person may have by name.
+const WORKSPACES_MAX: usize = 1_000;
+
+/// `GET /agent/workspace/attached`.
+pub(crate) async fn attached(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<Value>, Problem> {
+    let (mut active, mut parked) = (vec![], vec![]);
+    for membership in api.directory.memberships(caller.subject).await? {
+        let list = if membership.active { &mut active } else { &mut parked };
+        list.push(show(&api, &membership).await?);
+    }
+    Ok(Json(json!({"active": active, "parked": parked})))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct New {
+    name: String,
+    purpose: Option<String>,
+    template: Option<String>,
+}
+
+/// `POST /agent/workspace/new`. It is parked until it is activated.
+pub(crate) async fn create(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    body: Body,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let New { name, purpose, template } = body::json(body, INVALID).await?;
+    let name = name_of(&name)?;
+    let purpose = purpose.as_deref().map(checked_purpose).transpose()?.unwrap_or_default();
+    let template = template_of(template.as_deref())?;
+    caller.may(&Action::CreateWorkspace { owner: caller.subject })?;
+    let own = api.directory.workspaces(caller.subject).await?;
+    if own.iter().any(|workspace| workspace.name == name) {
+        return Err(Problem::new(CONFLICT, format!("you have a workspace `{name}` already")));
+    }
+    if own.len() >= WORKSPACES_MAX {
+        return Err(Problem::new(
+            CONFLICT,
+            format!("you have {WORKSPACES_MAX} workspaces already"),
+        ));
+    }
+    let made = make(&api, &caller, Wished { name, purpose, template }).await?;
+    Ok((StatusCode::CREATED, Json(show_own(&api, &caller, made.id).await?)))
+}
+
+/// A workspace that is to be made.
+pub(crate) struct Wished {
+    pub(crate) name: WorkspaceName,
+    pub(crate) purpose: String,
+    pub(crate) template: Template,
+}
+
+/// Makes a workspace of the caller's, its folder first: what is in the directory can be used.
+pub(crate) async fn make(api: &Api, caller: &Caller, wished: Wished) -> Result<Workspace, Problem> {
+    let Wished { name, purpose, template } = wished;
+    let (person, now) = (person(api, caller).await?, api.clock.now());
+    let workspace = Workspace {
+        id: WorkspaceId::from_uuid(api.ids.uuid()),
+        name,
+        owner: person.id,
+        purpose,
+        created: now,
+    };
+    let seeds = template.files(&workspace.name, now);
+    let (workspaces, directory) = (api.workspaces.clone(), api.directory.clone());
+    api.finish(async move {
+        let (id, name) = (workspace.id, workspace.name.clone());
+        workspaces.create(id, seeds, &person, now).await?;
+        let found = directory.add_workspace(workspace).await;
+        if found.as_ref().is_ok_and(|found| found.id == id) {
+            return Ok(found?);
+        }
+        workspaces.discard(id).await;
+        // Somebody made one of that name a moment before.
+        found?;
+        Err(Problem::new(CONFLICT, format!("you have a workspace `{name}` already")))
+    })
+    .await?
+}
+
+pub(crate) async fn show_own(
+    api: &Api,
+    caller: &Caller,
+    id: WorkspaceId,
+) -> Result<Value, Problem> {
+    let known = api.directory.memberships(caller.subject).await?;
+    let found = known.iter().find(|it| it.workspace.id == id);
+    show(api, found.ok_or_else(|| unknown(&id.to_string()))?).await
+}
+
+pub(crate) fn name_of(text: &str) -> Result<WorkspaceName, Problem> {
+    let name: WorkspaceName = text
+        .parse()
+        .map_err(|bad: model::id::BadId| Problem::new(INVALID, format!("name: {bad}")))?;
+    // What reads as an id, or ends as a git folder does, could never be asked for by name.
+    if text.parse::<WorkspaceId>().is_ok() || text.ends_with(".git") || text.contains(':') {
+        return Err(Problem::new(INVALID, "name: not an id, without `:`, not ending in `.git`"));
+    }
+    Ok(name)
+}
+
+fn template_of(name: Option<&str>) -> Result<Template, Problem> {
+    let Some(name) = name else { return Ok(Template::default()) };
+    Template::of_name(name)
+        .ok_or_else(|| Problem::new(INVALID, "template: one of knowledge, plain"))
+}
+
+fn checked_purpose(text: &str) -> Result<String, Problem> {
+    let text = text.trim().to_owned();
+    if text.chars().count() > PURPOSE_CHARS_MAX || text.chars().any(char::is_control) {
+        let words = format!("purpose: one line of at most {PURPOSE_CHARS_MAX} characters");
+        return Err(Problem::new(INVALID, words));
+    }
+    Ok(text)
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Init {
+    template: Option<String>,
+}
+
+/// `POST /agent/workspace/init`: sees to it that there is a workspace with what a template begins
+/// with. Never writes over a file, and does nothing where the index is there already.
+pub(crate) async fn init(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+    body: Body,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let which: Which = body::query(&uri)?;
+    let Init { template } = body::optional_json(body).await?;
+    let template = template_of(template.as_deref())?;
+    let known = api.directory.memberships(caller.subject).await?;
+    let answer = |id: WorkspaceId, seeded: bool| {
+        let body = json!({"workspace": id, "seeded": seeded, "already_initialized": !seeded});
+        Ok((StatusCode::CREATED, Json(body)))
+    };
+    if known.is_empty() && which.workspace.is_none() {
+        caller.may(&Action::CreateWorkspace { owner: caller.subject })?;
+        let name = name_of(HOME)?;
+        let wished = Wished { name, purpose: String::new(), template };
+        return answer(make(&api, &caller, wished).await?.id, true);
+    }
+    let write = |role| Action::WriteWorkspace { role };
+    let place = Place::find(&api, &caller, which.workspace.as_deref(), write).await?;
+    let id = place.workspace.id;
+    let listing = api.workspaces.listing(id, None).await?;
+    let stands = |path: &str| listing.files.iter().any(|file| file.path == path);
+    if stands("index.md") || (template == Template::Plain && stands("README.md")) {
+        return answer(id, false);
+    }
+    let seeds = template.files(&place.workspace.name, api.clock.now());
+    let missing = seeds.into_iter().filter(|seed| !stands(&seed.path));
+    let files = missing.map(|seed| FileWrite { path: seed.path, content: Some(seed.content) });
+    let by = hand(&api, &caller, "Begin this workspace's knowledge".to_owned()).await?;
+    // On the revision that was looked at: nothing that came meanwhile is written over.
+    super::files::change(&api, place, listing.revision, files.collect(), by).await?;
+    answer(id, true)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Choice {
+    workspace: String,
+}
+
+/// `POST /agent/workspace/activate`: part of every conversation that does not say, from now on.
+pub(crate) async fn activate(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    body: Body,
+) -> Result<Json<Value>, Problem> {
+    set_active(&api, &caller, body, true).await
+}
+
+/// `POST /agent/workspace/deactivate`: parked, and there all the same for who asks for it.
+pub(crate) async fn deactivate(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    body: Body,
+) -> Result<Json<Value>, Problem> {
+    set_active(&api, &caller, body, false).await
+}
+
+async fn set_active(
+    api: &Api,
+    caller: &Caller,
+    body: Body,
+    active: bool,
+) -> Result<Json<Value>, Problem> {
+    let Choice { workspace } = body::json(body, INVALID).await?;
+    let make_use = |role| Action::UseWorkspace { role };
+    let place = Place::find(api, caller, Some(&workspace), make_use).await?;
+    let known = api.directory.memberships(caller.subject).await?;
+    let others = |it: &&Membership| it.active && it.workspace.id != place.workspace.id;
+    if active && known.iter().filter(others).count() >= MOUNTS_MAX {
+        let words = format!("{MOUNTS_MAX} workspaces are active already; deactivate one first");
+        return Err(Problem::new(CONFLICT, words));
+    }
+    if !api.directory.set_active(place.workspace.id, caller.subject, active).await? {
+        return Err(unknown(&workspace));
+    }
+    Ok(Json(show_own(api, caller, place.workspace.id).await?))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Purpose {
+    workspace: Option<String>,
+    purpose: String,
+}
+
+/// `POST /agent/workspace/purpose`: one line that every agent which works there is told.
+pub(crate) async fn purpose(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+    body: Body,
+) -> Result<Json<Value>, Problem> {
+    let which: Which = body::query(&uri)?;
+    let Purpose { workspace, purpose } = body::json(body, INVALID).await?;
+    let purpose = checked_purpose(&purpose)?;
+    let configure = |role| Action::ConfigureWorkspace { role };
+    let key = workspace.or(which.workspace);
+    let place = Place::find(&api, &caller, key.as_deref(), configure).await?;
+    api.directory.set_purpose(place.workspace.id, &purpose).await?;
+    let id = place.workspace.id;
+    Ok(Json(json!({"workspace": id, "purpose": purpose})))
+}
