@@ -151,7 +151,8 @@ async fn status(
         (Method::Get, "/agent/workspace/file") => asked.push_str("&path=a.md"),
         (_, "/agent/workspace/diff") => {
             let written = things.client.put("a.md", "as it is", &things.workspace).await;
-            asked.push_str(&format!("&commit={}", written["revision"].as_str().expect("a commit")));
+            let commit = written["revision"].as_str().expect("a commit");
+            asked = format!("{asked}&commit={commit}");
         }
         (_, "/agent/workspace/revert") => {
             let written = things.client.put("undone.md", "soon", &things.workspace).await;

@@ -403,10 +403,13 @@ impl Client {
     }
 }
 
-/// A request with a form: (name of the field, name of the file if it is one, content).
+/// A field of a form: its name, the name of the file if it is one, its content.
+pub(crate) type Field<'a> = (&'a str, Option<&'a str>, &'a [u8]);
+
+/// A request with a form.
 pub(crate) fn form(
     request: reqwest::RequestBuilder,
-    fields: &[(&str, Option<&str>, &[u8])],
+    fields: &[Field<'_>],
 ) -> reqwest::RequestBuilder {
     const BOUNDARY: &str = "b0undary";
     let mut body = vec![];

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Client, Folder, Server, form};
+use crate::harness::{Answer, Client, Field, Folder, Server, form};
 
 const FILE: &str = "/agent/workspace/file";
 
@@ -84,9 +84,13 @@ async fn a_file_is_written_on_the_revision_that_its_writer_saw() {
     assert_eq!(gone.status.as_u16(), 409, "{gone:?}");
     revert(&subjects[0]["sha"]).await.ok();
     assert_eq!(me.get(&format!("{FILE}?path=notes/a.md")).await.ok()["content"], "two\n");
-    let diff = format!("/agent/workspace/diff?commit={}", second["revision"].as_str().expect("text"));
+    let diff =
+        format!("/agent/workspace/diff?commit={}", second["revision"].as_str().expect("text"));
     let diff = me.get(&diff).await.ok();
-    assert_eq!((&diff["files"][0]["path"], &diff["files"][0]["status"]), (&json!("notes/a.md"), &json!("modified")));
+    assert_eq!(
+        (&diff["files"][0]["path"], &diff["files"][0]["status"]),
+        (&json!("notes/a.md"), &json!("modified"))
+    );
     assert_eq!(diff["files"][0]["hunks"][0]["lines"][0], json!({"kind": "-", "text": "one"}));
     let summary = me.get("/agent/workspace/git").await.ok();
     assert_eq!((&summary["branch"], &summary["changes"]), (&json!("main"), &json!([])));
@@ -122,10 +126,10 @@ async fn an_upload_is_one_commit_or_nothing() {
     let folder = Folder::new();
     let server = Server::start(&folder);
     let me = server.client();
-    let upload = async |fields: &[(&str, Option<&str>, &[u8])]| {
+    let upload = async |fields: &[Field<'_>]| {
         Answer::of(form(me.request("POST", "/agent/workspace/upload"), fields)).await
     };
-    let files: &[(&str, Option<&str>, &[u8])] = &[
+    let files: &[Field<'_>] = &[
         ("file", Some("a.txt"), b"text"),
         ("path", None, b"/in/box/"),
         ("file", Some("deep/b.bin"), b"\0\xff"),
@@ -140,7 +144,7 @@ async fn an_upload_is_one_commit_or_nothing() {
 
     let before = head(&me).await;
     let large = vec![b'x'; (25 << 20) + 1];
-    let bad: &[(&str, u16, &[(&str, Option<&str>, &[u8])])] = &[
+    let bad: &[(&str, u16, &[Field<'_>])] = &[
         ("nothing", 422, &[]),
         ("no file", 422, &[("path", None, b"a")]),
         ("an unknown field", 422, &[("x", None, b"y"), ("file", Some("a"), b"b")]),
@@ -166,6 +170,7 @@ async fn an_upload_is_one_commit_or_nothing() {
     assert_eq!(head(&me).await, before);
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 #[tokio::test]
 async fn bad_input_of_a_workspace_is_refused_and_leaves_nothing() {
     let folder = Folder::new();
@@ -313,7 +318,11 @@ async fn what_is_active_is_part_of_a_conversation_each_in_its_folder() {
     assert_eq!((&mounts[0]["name"], &mounts[1]["name"]), (&json!("home"), &json!("law")));
     assert_eq!(mounts[1]["purpose"], "contracts");
     let diff = me.get(&format!("/agent/dispatches/{}/diff", turn.dispatch)).await.ok();
-    let changed = diff["workspaces"].as_array().expect("workspaces").iter().map(|it| it["files"][0]["path"].clone());
+    let changed = diff["workspaces"]
+        .as_array()
+        .expect("workspaces")
+        .iter()
+        .map(|it| it["files"][0]["path"].clone());
     assert_eq!(changed.collect::<Vec<_>>(), ["b.md", "a.md"], "{diff}");
     assert_eq!(me.get(&format!("{FILE}?workspace=law&path=a.md")).await.ok()["content"], "due");
     assert_eq!(me.get(&format!("{FILE}?workspace=home&path=b.md")).await.ok()["content"], "me");

@@ -103,7 +103,8 @@ async fn changed(
         let parent = record.and_then(|record| record.parents.first().map(ToString::to_string));
         parents.push(parent.and_then(|parent| parent.parse::<CommitId>().ok()));
     }
-    let in_a_row = parents.iter().skip(1).zip(commits).all(|(it, before)| it.as_ref() == Some(before));
+    let in_a_row =
+        parents.iter().skip(1).zip(commits).all(|(it, before)| it.as_ref() == Some(before));
     if let (true, [Some(first), ..], [.., last]) = (in_a_row, parents.as_slice(), commits) {
         return Ok(api.workspaces.diff_between(workspace, first, last).await?);
     }
