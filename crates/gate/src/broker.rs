@@ -21,8 +21,8 @@ use crate::upstream::Upstream;
 
 /// What a broker is made of.
 pub struct Setup {
-    /// Where models are reached; the first that speaks the dialect of a request answers it. Empty:
-    /// the demo model answers everything.
+    /// Where models are reached; the first that speaks the dialect of a request answers it, or else
+    /// the first of all, to which it is translated. Empty: the demo model answers everything.
     pub endpoints: Vec<Endpoint>,
     /// Bounds on requests and answers.
     pub limits: Limits,
@@ -43,12 +43,12 @@ impl std::fmt::Debug for Setup {
 
 impl Setup {
     fn endpoint(&self, api: ModelApi) -> Option<&Endpoint> {
-        self.endpoints.iter().find(|endpoint| endpoint.api == api)
+        let speaks = self.endpoints.iter().find(|endpoint| endpoint.api == api);
+        speaks.or(self.endpoints.first())
     }
 
     fn model(&self, api: ModelApi) -> &str {
-        let endpoint = self.endpoint(api).or(self.endpoints.first());
-        endpoint.map_or(demo::MODEL, |endpoint| &endpoint.model)
+        self.endpoint(api).map_or(demo::MODEL, |endpoint| &endpoint.model)
     }
 }
 
@@ -91,6 +91,7 @@ impl Gate for Broker {
             upstream: self.upstream.clone(),
             room: self.room.of_caller(),
             diagnostics: AtomicU32::new(0),
+            answers: AtomicU32::new(0),
             caller,
         });
         for listener in listeners {
@@ -123,6 +124,7 @@ pub(crate) struct Serving {
     pub(crate) upstream: Option<Upstream>,
     setup: Arc<Setup>,
     diagnostics: AtomicU32,
+    answers: AtomicU32,
 }
 
 /// What answers a request.
@@ -143,19 +145,17 @@ impl Serving {
     }
 
     /// What answers a request of this dialect.
-    pub(crate) fn answers(&self, api: ModelApi) -> Result<Answers<'_>, Refusal> {
-        let (Some(upstream), [first, ..]) = (&self.upstream, self.setup.endpoints.as_slice())
-        else {
-            return Ok(Answers::Demo);
-        };
-        match self.setup.endpoint(api) {
-            Some(endpoint) => Ok(Answers::Endpoint(upstream, endpoint)),
-            None => Err(Refusal::Dialect {
-                endpoint: first.name.clone(),
-                speaks: crate::refusal::dialect(first.api),
-                asked: crate::refusal::dialect(api),
-            }),
+    pub(crate) fn answers(&self, api: ModelApi) -> Answers<'_> {
+        match (&self.upstream, self.setup.endpoint(api)) {
+            (Some(upstream), Some(endpoint)) => Answers::Endpoint(upstream, endpoint),
+            _ => Answers::Demo,
         }
+    }
+
+    /// A name for an answer, unique among those of this dispatch on this server.
+    pub(crate) fn answer_id(&self) -> String {
+        let number = self.answers.fetch_add(1, Ordering::Relaxed);
+        format!("{:x}_{number}", self.caller.dispatch.uuid().as_u128())
     }
 
     /// Tells the people who look at the dispatch, as often as they can bear.

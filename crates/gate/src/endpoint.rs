@@ -19,6 +19,9 @@ pub struct EndpointParts {
     pub key: Option<Secret>,
     /// The model that every request asks for, whatever the caller named.
     pub model: String,
+    /// The most tokens that it takes as the limit of an answer; agents of other dialects may ask for
+    /// more than it knows. Absent: what the agent asks for.
+    pub max_tokens: Option<u64>,
 }
 
 /// Where a model is reached.
@@ -29,6 +32,7 @@ pub struct Endpoint {
     pub(crate) base: Url,
     pub(crate) key: Option<Secret>,
     pub(crate) model: String,
+    pub(crate) max_tokens: Option<u64>,
 }
 
 /// An endpoint cannot be used as it is configured.
@@ -59,7 +63,7 @@ pub enum BadEndpoint {
 impl Endpoint {
     /// Checks the parts.
     pub fn new(parts: EndpointParts) -> Result<Self, BadEndpoint> {
-        let EndpointParts { name, api, base_url, key, model } = parts;
+        let EndpointParts { name, api, base_url, key, model, max_tokens } = parts;
         let Some(base) = base(&base_url) else { return Err(BadEndpoint::Url { name }) };
         if key.as_ref().is_some_and(|key| !sendable(key)) {
             return Err(BadEndpoint::Key { name });
@@ -67,7 +71,7 @@ impl Endpoint {
         if model.is_empty() || model.len() > 256 {
             return Err(BadEndpoint::Model { name });
         }
-        Ok(Self { name, api, base, key, model })
+        Ok(Self { name, api, base, key, model, max_tokens })
     }
 
     /// The address of `path`, which begins with a version.
@@ -112,6 +116,7 @@ mod tests {
             base_url: base_url.into(),
             key: Some(Secret::new("k".into())),
             model: "m".into(),
+            max_tokens: None,
         })
     }
 
@@ -151,6 +156,7 @@ mod tests {
                 base_url: "https://a.example".into(),
                 key: Some(Secret::new(key.into())),
                 model: "m".into(),
+                max_tokens: None,
             };
             assert!(matches!(Endpoint::new(parts), Err(BadEndpoint::Key { .. })));
         }

@@ -16,6 +16,8 @@ pub const CALLER_BODY_BYTES_MAX: usize = 64 << 20;
 pub const ALL_BODY_BYTES_MAX: usize = 1 << 30;
 /// One answer of an endpoint, in bytes; a longer one is broken off.
 pub const ANSWER_BYTES_MAX: u64 = 256 << 20;
+/// One answer of an endpoint that is translated, in bytes: a part of it is held.
+pub const TRANSLATED_BYTES_MAX: usize = 32 << 20;
 /// An error of an endpoint that is passed on, in bytes.
 pub const ERROR_BYTES_MAX: usize = 64 << 10;
 /// How often a request is sent to an endpoint in all.

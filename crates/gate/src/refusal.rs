@@ -30,9 +30,11 @@ pub(crate) enum Refusal {
     #[error("the request is not valid: {0}")]
     BadRequest(String),
     #[error(
-        "the model endpoint `{endpoint}` speaks {speaks} and this request {asked}: choose a runner that speaks {speaks}, or configure an endpoint that speaks {asked}"
+        "the request holds {what}, which cannot be said to the model endpoint `{endpoint}` in {speaks}: leave it out, or configure an endpoint that speaks the dialect of the request"
     )]
-    Dialect { endpoint: String, speaks: &'static str, asked: &'static str },
+    Foreign { what: &'static str, endpoint: String, speaks: &'static str },
+    #[error("the model endpoint `{endpoint}` answered with an error: {reason}")]
+    Stated { endpoint: String, status: u16, reason: String },
     #[error(
         "the model endpoint `{endpoint}` cannot be reached: {why}. Check its base_url and the network of the server, then send it again"
     )]
@@ -62,13 +64,15 @@ impl Refusal {
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
-            Self::BrokenBody | Self::BadRequest(_) | Self::Dialect { .. } => {
+            Self::BrokenBody | Self::BadRequest(_) | Self::Foreign { .. } => {
                 StatusCode::BAD_REQUEST
             }
             Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unreachable { .. } | Self::Redirect { .. } => StatusCode::BAD_GATEWAY,
             Self::Silent { .. } => StatusCode::GATEWAY_TIMEOUT,
-            Self::Key { status, .. } | Self::Failed { status, .. } => {
+            Self::Key { status, .. }
+            | Self::Failed { status, .. }
+            | Self::Stated { status, .. } => {
                 StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_GATEWAY)
             }
         }
@@ -84,7 +88,8 @@ impl Refusal {
             Self::BrokenBody => "body_broken",
             Self::Crowded => "crowded",
             Self::BadRequest(_) => "bad_request",
-            Self::Dialect { .. } => "dialect_not_served",
+            Self::Foreign { .. } => "not_translatable",
+            Self::Stated { .. } => "endpoint_error",
             Self::Unreachable { .. } => "endpoint_unreachable",
             Self::Silent { .. } => "endpoint_silent",
             Self::Redirect { .. } => "endpoint_redirects",
@@ -97,8 +102,7 @@ impl Refusal {
     pub(crate) fn concerns_people(&self) -> bool {
         matches!(
             self,
-            Self::Dialect { .. }
-                | Self::Unreachable { .. }
+            Self::Unreachable { .. }
                 | Self::Silent { .. }
                 | Self::Redirect { .. }
                 | Self::Key { .. }

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 
 use crate::limit::ANSWER_BYTES_MAX;
 use crate::redact::Redactor;
+use crate::translate::Told;
 use crate::usage::{Meter, Used};
 
 /// The body of every answer of the gate.
@@ -58,12 +59,15 @@ pub(crate) struct Account {
     pub(crate) meter: Meter,
     /// What it used, where that is known without reading the answer.
     pub(crate) known: Option<Used>,
+    /// What it used, where who translates the answer says it.
+    pub(crate) told: Option<Told>,
     pub(crate) settled: bool,
 }
 
 impl Account {
     fn event(&self) -> Option<Event> {
-        let used = self.known.or(self.meter.used())?;
+        let told = self.told.as_ref().and_then(|told| *told.lock());
+        let used = self.known.or(told).or(self.meter.used())?;
         let elapsed = self.clock.instant().saturating_duration_since(self.started);
         Some(Event::Usage {
             model: self.model.clone(),
@@ -115,7 +119,11 @@ impl Relay {
             let bytes = match tokio::time::timeout(self.idle, self.from.next()).await {
                 Ok(Some(Ok(bytes))) => bytes,
                 Ok(None) => return self.end().await,
-                Ok(Some(Err(broken))) => return Some((Err(broken), State::Over)),
+                Ok(Some(Err(broken))) => {
+                    // What was said before goes out while this waits; an error would drop it.
+                    tokio::task::yield_now().await;
+                    return Some((Err(broken), State::Over));
+                }
                 Err(_) => return Some((Err(Broken::Idle), State::Over)),
             };
             self.account.meter.watch(&bytes);

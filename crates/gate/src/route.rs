@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONNECTION, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use model::ModelApi;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::broker::{Answers, Serving};
 use crate::demo;
@@ -36,6 +36,27 @@ impl Call {
             Self::Chat => ModelApi::OpenaiChat,
             Self::Responses => ModelApi::OpenaiResponses,
             Self::Generate | Self::StreamGenerate | Self::GeminiCount => ModelApi::Gemini,
+        }
+    }
+
+    /// The call of this dialect that asks a model.
+    pub(crate) fn to(api: ModelApi, stream: bool) -> Self {
+        match (api, stream) {
+            (ModelApi::AnthropicMessages, _) => Self::Messages,
+            (ModelApi::OpenaiChat, _) => Self::Chat,
+            (ModelApi::OpenaiResponses, _) => Self::Responses,
+            (ModelApi::Gemini, false) => Self::Generate,
+            (ModelApi::Gemini, true) => Self::StreamGenerate,
+        }
+    }
+
+    /// The tokens of a request of so many bytes, by rule of thumb, where they are asked for.
+    pub(crate) fn count(self, bytes: usize) -> Option<Value> {
+        let tokens = demo::tokens(bytes);
+        match self {
+            Self::CountTokens => Some(json!({ "input_tokens": tokens })),
+            Self::GeminiCount => Some(json!({ "totalTokens": tokens })),
+            _ => None,
         }
     }
 
@@ -141,7 +162,7 @@ async fn ask(
     call: Call,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
-    let answers = serving.answers(call.api())?;
+    let answers = serving.answers(call.api());
     let (head, body) = request.into_parts();
     if call == Call::StreamGenerate && head.uri.query().is_none_or(|query| !asks_for_events(query))
     {

@@ -1,6 +1,6 @@
-//! Asks a model endpoint in the caller's own dialect. The request goes on byte for byte but for the
-//! model's name; the key is put in here; the answer comes back as it is. Never follows a redirect,
-//! never sends a request again once an answer has begun.
+//! Asks a model endpoint. In its own dialect a request goes on byte for byte but for the model's name,
+//! and the answer comes back as it is; in another one both are translated. The key is put in here.
+//! Never follows a redirect, never sends a request again once an answer has begun.
 
 use std::time::Duration;
 
@@ -18,13 +18,19 @@ use crate::broker::Serving;
 use crate::endpoint::Endpoint;
 use crate::limit::{
     ATTEMPTS_MAX, ERROR_BYTES_MAX, HEADER_VALUE_BYTES_MAX, HEADERS_MAX, Limits, RETRY_AFTER_MAX,
-    RETRY_FIRST,
+    RETRY_FIRST, TRANSLATED_BYTES_MAX,
 };
 use crate::redact::Redactor;
 use crate::refusal::{Refusal, whole_json};
 use crate::relay::{Account, Body, Broken, Relay};
 use crate::route::{Ask, Call};
+use crate::talk::hear;
+use crate::talk::say::Voice;
+use crate::translate::{self, Sides, Told, Translated};
 use crate::usage::{Framing, Meter};
+
+/// Bodies from this size on are translated on a thread that may take its time.
+const LARGE_BYTES: usize = 512 << 10;
 
 /// Calls model endpoints.
 #[derive(Debug, Clone)]
@@ -49,46 +55,141 @@ impl Upstream {
         Ok(Self { client, limits })
     }
 
-    /// The endpoint's answer.
+    /// The endpoint's answer, in the dialect of the caller.
     pub(crate) async fn answer(
         &self,
         serving: &Serving,
         endpoint: &Endpoint,
         ask: Ask,
     ) -> Result<Response<Body>, Refusal> {
-        let started = serving.clock().instant();
+        if ask.call.api() == endpoint.api {
+            self.pass(serving, endpoint, ask).await
+        } else {
+            self.translate(serving, endpoint, ask).await
+        }
+    }
+
+    /// Passes the request on and the answer back.
+    async fn pass(
+        &self,
+        serving: &Serving,
+        endpoint: &Endpoint,
+        ask: Ask,
+    ) -> Result<Response<Body>, Refusal> {
+        let mut account = account(serving, endpoint, ask.call);
         let body = match endpoint.api {
             // It names the model in the path.
             ModelApi::Gemini => ask.body.bytes.clone(),
             _ => with_model(&ask.body.bytes, &endpoint.model)?,
         };
         let sent = Sent { endpoint, headers: headers(endpoint, &ask.headers), body };
-        let url = url(endpoint, &ask);
-        let seconds = self.limits.first_byte.as_secs();
-        let silent = || Refusal::Silent { endpoint: endpoint.name.clone(), seconds };
-        let deadline = Instant::now() + self.limits.first_byte;
-        let patience = serving.caller.dispatch.uuid().as_u128();
-        let answer = tokio::time::timeout_at(deadline, self.ask(&sent, &url, patience));
-        let answer = answer.await.map_err(|_| silent())??;
+        let answer = self.send(&sent, &url(endpoint, ask.call, ask.beta), serving).await?;
         drop(ask.body);
-        let status = answer.status();
-        if status.is_redirection() {
-            return Err(Refusal::Redirect { endpoint: endpoint.name.clone() });
-        }
-        if !status.is_success() {
+        if !answer.status().is_success() {
             return self.failure(endpoint, answer).await;
         }
-        let account = Account {
-            reports: serving.caller.reports.clone(),
-            tasks: serving.tasks.clone(),
-            clock: serving.clock(),
-            started,
-            model: endpoint.model.clone(),
-            meter: Meter::new(framing(answer.headers())),
-            known: None,
-            settled: ask.call.counts(),
-        };
+        account.meter = Meter::new(framing(answer.headers()));
         Ok(self.relay(endpoint, answer, account))
+    }
+
+    /// Sends a request until the head of its answer is there.
+    async fn send(
+        &self,
+        sent: &Sent<'_>,
+        url: &reqwest::Url,
+        serving: &Serving,
+    ) -> Result<reqwest::Response, Refusal> {
+        let name = || sent.endpoint.name.clone();
+        let seconds = self.limits.first_byte.as_secs();
+        let deadline = Instant::now() + self.limits.first_byte;
+        let patience = serving.caller.dispatch.uuid().as_u128();
+        let answer = tokio::time::timeout_at(deadline, self.ask(sent, url, patience));
+        let silent = |_| Refusal::Silent { endpoint: name(), seconds };
+        let answer = answer.await.map_err(silent)??;
+        if answer.status().is_redirection() {
+            return Err(Refusal::Redirect { endpoint: name() });
+        }
+        Ok(answer)
+    }
+
+    /// Asks in the dialect of the endpoint, and answers in that of the caller.
+    async fn translate(
+        &self,
+        serving: &Serving,
+        endpoint: &Endpoint,
+        ask: Ask,
+    ) -> Result<Response<Body>, Refusal> {
+        let bytes = ask.body.bytes.clone();
+        if let Some(count) = ask.call.count(bytes.len()) {
+            return Ok(whole_json(StatusCode::OK, count.to_string().into()));
+        }
+        let told = Told::default();
+        let mut account = account(serving, endpoint, ask.call);
+        account.told = Some(told.clone());
+        let (call, to) = (ask.call, endpoint.clone());
+        let read = move || translate::request(call, &bytes, &to);
+        let translated = if ask.body.bytes.len() < LARGE_BYTES {
+            read()?
+        } else {
+            let read = serving.tasks.blocking("translation of a request", read).await;
+            read.ok_or_else(|| Refusal::BadRequest("it cannot be translated".to_owned()))??
+        };
+        let Translated { body, stream, include_usage, names } = translated;
+        let url = url(endpoint, Call::to(endpoint.api, stream), false);
+        let sent = Sent { endpoint, headers: headers(endpoint, &HeaderMap::new()), body };
+        let answer = self.send(&sent, &url, serving).await?;
+        drop(ask.body);
+        if !answer.status().is_success() {
+            return Err(self.stated(endpoint, answer).await);
+        }
+        let (id, model) = (serving.answer_id(), endpoint.model.clone());
+        let voice = Voice { id, model, include_usage, names, ..Voice::default() };
+        let (to, from) = (call.api(), endpoint.api);
+        let sides = Sides { to, voice, from, endpoint: endpoint.name.clone(), told };
+        self.interpreted(sides, stream, answer, (endpoint, account)).await
+    }
+
+    /// The answer as its caller understands it.
+    async fn interpreted(
+        &self,
+        sides: Sides,
+        stream: bool,
+        answer: reqwest::Response,
+        (endpoint, account): (&Endpoint, Account),
+    ) -> Result<Response<Body>, Refusal> {
+        let headers = answer.headers();
+        let (framing, mut headers) = (framing(headers), passed_on(endpoint, headers));
+        let from = if stream && framing == Framing::Events {
+            sides.streamed(answer.bytes_stream().map_err(|_| Broken::Endpoint).boxed())
+        } else {
+            let body = bounded(answer, TRANSLATED_BYTES_MAX);
+            let why = "its answer broke off or is too long";
+            let broken = || Refusal::Unreachable { endpoint: endpoint.name.clone(), why };
+            let body = tokio::time::timeout(self.limits.idle, body).await;
+            let body = sides.whole(&body.ok().flatten().ok_or_else(broken)?, stream)?;
+            futures_util::stream::iter([Ok(body)]).boxed()
+        };
+        let redactor = Redactor::new(endpoint.key.as_ref());
+        let relay = Relay { from, idle: self.limits.idle, redactor, account };
+        let mut response = Response::new(relay.into_body());
+        let kind = if stream { "text/event-stream" } else { "application/json" };
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        *response.headers_mut() = headers;
+        Ok(response)
+    }
+
+    /// An error of an endpoint, for a caller that would not understand it as it is.
+    async fn stated(&self, endpoint: &Endpoint, answer: reqwest::Response) -> Refusal {
+        let (endpoint_name, status) = (endpoint.name.clone(), answer.status());
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            return Refusal::Key { endpoint: endpoint_name, status: status.as_u16() };
+        }
+        let reason = self.error_body(endpoint, answer).await.and_then(|body| hear::reason(&body));
+        let status = status.as_u16();
+        match reason {
+            Some(reason) => Refusal::Stated { endpoint: endpoint_name, status, reason },
+            None => Refusal::Failed { endpoint: endpoint_name, status },
+        }
     }
 
     /// Asks until there is an answer that is no passing weakness, a few times at most.
@@ -132,13 +233,7 @@ impl Upstream {
             return Err(Refusal::Key { endpoint: name(), status: status.as_u16() });
         }
         let headers = passed_on(endpoint, answer.headers());
-        let read = tokio::time::timeout(self.limits.connect, bounded(answer)).await;
-        let mut redactor = Redactor::new(endpoint.key.as_ref());
-        let body = read.ok().flatten().map(|body| {
-            let mut clean = BytesMut::from(redactor.pass(body));
-            clean.extend_from_slice(&redactor.rest());
-            clean.freeze()
-        });
+        let body = self.error_body(endpoint, answer).await;
         match body.filter(|body| serde_json::from_slice::<IgnoredAny>(body).is_ok()) {
             Some(body) => {
                 let mut response = whole_json(status, body);
@@ -147,6 +242,16 @@ impl Upstream {
             }
             None => Err(Refusal::Failed { endpoint: name(), status: status.as_u16() }),
         }
+    }
+
+    /// The body of an error without the key, if it is short and comes soon.
+    async fn error_body(&self, endpoint: &Endpoint, answer: reqwest::Response) -> Option<Bytes> {
+        let read = tokio::time::timeout(self.limits.connect, bounded(answer, ERROR_BYTES_MAX));
+        let body = read.await.ok().flatten()?;
+        let mut redactor = Redactor::new(endpoint.key.as_ref());
+        let mut clean = BytesMut::from(redactor.pass(body));
+        clean.extend_from_slice(&redactor.rest());
+        Some(clean.freeze())
     }
 
     fn relay(
@@ -189,11 +294,11 @@ impl Sent<'_> {
     }
 }
 
-fn url(endpoint: &Endpoint, ask: &Ask) -> reqwest::Url {
-    let mut url = endpoint.url(&path(ask.call, &endpoint.model));
-    match ask.call {
+fn url(endpoint: &Endpoint, call: Call, beta: bool) -> reqwest::Url {
+    let mut url = endpoint.url(&path(call, &endpoint.model));
+    match call {
         Call::StreamGenerate => url.set_query(Some("alt=sse")),
-        _ if ask.beta => url.set_query(Some("beta=true")),
+        _ if beta => url.set_query(Some("beta=true")),
         _ => {}
     }
     url
@@ -287,13 +392,28 @@ fn asked_to_wait(headers: &HeaderMap, ours: Duration) -> Option<Duration> {
     (wait <= RETRY_AFTER_MAX).then_some(wait)
 }
 
-/// The body of an error if it is short enough.
-async fn bounded(answer: reqwest::Response) -> Option<Bytes> {
+/// What a call is accounted with from its beginning.
+fn account(serving: &Serving, endpoint: &Endpoint, call: Call) -> Account {
+    Account {
+        reports: serving.caller.reports.clone(),
+        tasks: serving.tasks.clone(),
+        clock: serving.clock(),
+        started: serving.clock().instant(),
+        model: endpoint.model.clone(),
+        meter: Meter::new(Framing::Json),
+        known: None,
+        told: None,
+        settled: call.counts(),
+    }
+}
+
+/// A body if it is short enough.
+async fn bounded(answer: reqwest::Response, bytes_max: usize) -> Option<Bytes> {
     let mut body = BytesMut::new();
     let mut from = answer.bytes_stream();
     while let Some(bytes) = from.next().await {
         body.extend_from_slice(&bytes.ok()?);
-        if body.len() > ERROR_BYTES_MAX {
+        if body.len() > bytes_max {
             return None;
         }
     }

@@ -189,6 +189,8 @@ pub(crate) fn endpoint(config: &Config) -> Result<Option<Endpoint>, Failed> {
     })?;
     let api = match config.text("model.api") {
         Some("anthropic") => ModelApi::AnthropicMessages,
+        Some("responses") => ModelApi::OpenaiResponses,
+        Some("gemini") => ModelApi::Gemini,
         _ => ModelApi::OpenaiChat,
     };
     let parts = EndpointParts {
@@ -197,6 +199,7 @@ pub(crate) fn endpoint(config: &Config) -> Result<Option<Endpoint>, Failed> {
         base_url: url.to_owned(),
         key: config.text("model.key").map(|key| Secret::new(key.to_owned())),
         model: model.to_owned(),
+        max_tokens: config.text("model.max_tokens").and_then(|most| most.parse().ok()),
     };
     let endpoint = Endpoint::new(parts);
     endpoint.map(Some).map_err(|problem| Failed::new(Exit::Config, problem.to_string()))

@@ -20,7 +20,6 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
-use serde_json::json;
 
 use self::act::Answer;
 use self::conversation::Conversation;
@@ -44,7 +43,8 @@ const LARGE_BYTES: usize = 512 << 10;
 pub(crate) async fn answer(serving: &Arc<Serving>, ask: Ask) -> Result<Response<Body>, Refusal> {
     let started = serving.clock().instant();
     let (call, bytes) = (ask.call, ask.body.bytes.clone());
-    let input = tokens(bytes.len());
+    let size = bytes.len();
+    let input = tokens(size);
     let Thought { conversation, names, answer } = if bytes.len() < LARGE_BYTES {
         think(call, &bytes)?
     } else {
@@ -53,12 +53,7 @@ pub(crate) async fn answer(serving: &Arc<Serving>, ask: Ask) -> Result<Response<
         thought.ok_or_else(broken)??
     };
     drop(ask.body);
-    let count = match call {
-        Call::CountTokens => Some(json!({ "input_tokens": input })),
-        Call::GeminiCount => Some(json!({ "totalTokens": input })),
-        _ => None,
-    };
-    if let Some(count) = count {
+    if let Some(count) = call.count(size) {
         return Ok(whole_json(StatusCode::OK, count.to_string().into()));
     }
     let used = Used { input, output: answer.tokens() };
@@ -70,6 +65,7 @@ pub(crate) async fn answer(serving: &Arc<Serving>, ask: Ask) -> Result<Response<
         model: MODEL.to_owned(),
         meter: Meter::new(Framing::Json),
         known: Some(used),
+        told: None,
         settled: false,
     };
     let said = speak::Said { api: call.api(), conversation, names, answer, used };
@@ -104,6 +100,6 @@ fn respond(said: speak::Said, account: Account) -> Response<Body> {
 }
 
 /// About how many tokens so many bytes of text are. The demo model has none; meters want a number.
-fn tokens(bytes: usize) -> u64 {
+pub(crate) fn tokens(bytes: usize) -> u64 {
     bytes.div_ceil(4) as u64
 }

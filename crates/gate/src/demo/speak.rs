@@ -41,7 +41,9 @@ pub(super) fn speak(said: Said) -> BoxStream<'static, Bytes> {
         let whole = async move {
             tokio::time::sleep(pause).await;
             let mut answer = say::Answer::default();
-            pieces.for_each(|piece| answer.add(piece));
+            for piece in pieces {
+                answer.add(piece);
+            }
             Bytes::from(say::whole(api, &voice, &answer).to_string())
         };
         return stream::once(whole).boxed();

@@ -10,7 +10,12 @@ mod chat;
 mod gemini;
 mod responses;
 
+pub(crate) mod hear;
 pub(crate) mod say;
+pub(crate) mod send;
+
+#[cfg(test)]
+mod round_trip;
 
 pub(crate) use form::Request;
 pub(crate) use json::{Few, Keys};

@@ -6,3 +6,4 @@ mod demo;
 mod doors;
 mod failing;
 mod passing;
+mod translating;

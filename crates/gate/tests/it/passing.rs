@@ -173,19 +173,6 @@ async fn counting_tokens_passes_and_is_not_a_use() {
 }
 
 #[tokio::test]
-async fn another_dialect_than_the_endpoints_is_refused_and_told() {
-    let upstream = Scripted::always(whole("200 OK", "", "{}")).await;
-    let broker = broker(vec![endpoint(ANTHROPIC, upstream.address)], Limits::default());
-    let mut sandbox = Sandbox::new(&broker, OPENAI).await;
-    let answer = sandbox.post("/v1/chat/completions", &ask("x", false)).await;
-    assert_eq!((answer.status, answer.code().as_str()), (400, "dialect_not_served"));
-    assert_eq!(upstream.requests(), 0);
-    let Event::Diagnostic { source, text } = sandbox.report().await else { panic!("a diagnostic") };
-    assert_eq!(source, "gate");
-    assert!(text.contains("`scripted` speaks Anthropic Messages"), "{text}");
-}
-
-#[tokio::test]
 async fn a_full_stream_of_reports_holds_the_caller_not_the_gate() {
     let answer = whole("200 OK", "", r#"{"usage":{"input_tokens":1,"output_tokens":1}}"#);
     let upstream = Scripted::always(answer).await;

@@ -54,6 +54,7 @@ pub(crate) fn endpoint(api: ModelApi, address: SocketAddr) -> Endpoint {
         base_url: format!("http://{address}"),
         key: Some(Secret::new(KEY.into())),
         model: "configured-model".into(),
+        max_tokens: None,
     })
     .expect("a good endpoint")
 }

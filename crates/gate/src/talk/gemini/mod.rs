@@ -2,5 +2,7 @@
 
 mod schema;
 
+pub(super) mod hear;
 pub(super) mod read;
 pub(super) mod say;
+pub(super) mod send;

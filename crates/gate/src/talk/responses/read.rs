@@ -279,7 +279,11 @@ impl Item {
                     }
                 }
                 match who {
-                    Who::Model => parts.into_iter().for_each(|part| request.add(who, part)),
+                    Who::Model => {
+                        for part in parts {
+                            request.add(who, part);
+                        }
+                    }
                     Who::User if parts.is_empty() => {}
                     Who::User => request.turns.push(Turn { who, parts }),
                 }
