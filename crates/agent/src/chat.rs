@@ -25,6 +25,18 @@ pub(crate) struct Request<'a> {
     pub(crate) messages: &'a [Cow<'a, Message>],
     pub(crate) tools: &'a Value,
     pub(crate) stream: bool,
+    pub(crate) stream_options: StreamOptions,
+}
+
+/// What a stream brings beside the answer.
+#[derive(Debug, Serialize)]
+pub(crate) struct StreamOptions {
+    include_usage: bool,
+}
+
+impl StreamOptions {
+    /// What the answer used: without being asked, many endpoints do not say, and nobody could count.
+    pub(crate) const WITH_USAGE: Self = Self { include_usage: true };
 }
 
 /// A piece of an answer, as it comes.

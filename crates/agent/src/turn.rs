@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::asking::{AskError, Asking};
-use crate::chat::{ChatError, Reply, Request};
+use crate::chat::{ChatError, Reply, Request, StreamOptions};
 use crate::client::{self, Client};
 use crate::message::{Call, Message};
 use crate::session::Session;
@@ -123,7 +123,8 @@ impl Turn<'_> {
     fn ask(&self) -> Result<Reply, AskError> {
         let messages = context(self.session.messages());
         let (model, tools) = (&*self.config.model, &tools::described());
-        let request = Request { model, messages: &messages, tools, stream: true };
+        let stream_options = StreamOptions::WITH_USAGE;
+        let request = Request { model, messages: &messages, tools, stream: true, stream_options };
         let body =
             serde_json::to_vec(&request).map_err(io::Error::from).map_err(AskError::Client)?;
         let (config, client) = (self.config, self.client);

@@ -4,8 +4,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
+
+/// How long a request may take to come.
+const REQUEST_MAX: Duration = Duration::from_mins(1);
 
 /// What the model does with one request.
 #[derive(Debug, Clone)]
@@ -33,7 +37,7 @@ pub(crate) enum Answer {
 pub(crate) struct Model {
     pub(crate) url: String,
     /// Every request, as it came; an empty one when the caller of `Hangs` has gone.
-    pub(crate) requests: Receiver<Value>,
+    requests: Receiver<Value>,
 }
 
 impl Model {
@@ -54,9 +58,14 @@ impl Model {
         Self { url, requests }
     }
 
+    /// The next request; null when the caller of `Hangs` has gone.
+    pub(crate) fn request(&self) -> Value {
+        self.requests.recv_timeout(REQUEST_MAX).expect("the model was asked, or saw the end")
+    }
+
     /// The messages of the next request.
     pub(crate) fn messages(&self) -> Vec<Value> {
-        let request = self.requests.recv().expect("the model was asked");
+        let request = self.request();
         request["messages"].as_array().cloned().expect("a list of messages")
     }
 }

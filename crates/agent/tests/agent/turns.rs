@@ -57,6 +57,16 @@ fn a_turn_calls_tools_and_tells_the_model_what_came_of_them() {
 }
 
 #[test]
+fn the_model_is_asked_to_say_what_it_used() {
+    let home = Home::new();
+    let model = Model::new(vec![Answer::Says("Hello.")]);
+    home.begin(&model.url).prompt("hi");
+    let request = model.request();
+    assert_eq!(request["stream"], true);
+    assert_eq!(request["stream_options"], json!({"include_usage": true}));
+}
+
+#[test]
 fn a_model_that_does_not_stream_is_heard_too() {
     let home = Home::new();
     let model = Model::new(vec![Answer::Whole("All at once.")]);
@@ -81,7 +91,7 @@ fn a_stopped_turn_breaks_off_the_call_to_the_model() {
     model.messages();
     talk.cancel();
     assert_eq!(talk.done().stop_reason(), "cancelled");
-    assert!(model.requests.recv().expect("the model saw the end").is_null());
+    assert!(model.request().is_null());
     assert_eq!(talk.prompt("still there?").text(), "Here again.");
 }
 
