@@ -140,7 +140,7 @@ impl Repository {
         if from == Some(commit) {
             return Ok(Ok(commit));
         }
-        if self.publish(stage, Move { name: &name, from, to: commit }, None)? {
+        if self.publish(stage, Move { name: &name, from, to: commit }, None)?.is_moved() {
             return Ok(Ok(commit));
         }
         Err(Error::Damaged { what: "approval made ready twice at once", id: name })
@@ -166,7 +166,7 @@ impl Repository {
         }
         if head == *base {
             self.probe.reach(Point::ApprovalReady);
-            let moved = locked.swap(MAIN, Some(head.raw()), prepared.raw(), || Ok(()))?;
+            let moved = locked.swap(MAIN, Some(head.raw()), prepared.raw(), None)?;
             return if moved { Ok(Landing::Landed(prepared)) } else { Err(moved_under_lock()) };
         }
         let theirs = self.tree_of(head)?;
@@ -184,7 +184,7 @@ impl Repository {
         let commit = commit_object(&mut stage, &tree, &parents, &by, &Refusals::default())?;
         self.probe.reach(Point::ApprovalReady);
         let step = Move { name: MAIN, from: Some(head), to: commit };
-        if self.publish(stage, step, Some(locked))? {
+        if self.publish(stage, step, Some(locked))?.is_moved() {
             return Ok(Landing::Landed(commit));
         }
         Err(moved_under_lock())

@@ -7,7 +7,7 @@ use crate::{
     content::Reader,
     git::{
         object::{Commit, Kind, encode_commit},
-        pack::{Packed, Stage},
+        pack::Stage,
         refs::{Locked, MAIN, is_plain_name},
     },
     merge::{Sides, merge},
@@ -212,14 +212,14 @@ struct Moving<'a> {
 impl Moving<'_> {
     fn land(self, stage: Stage, hold_as: &str) -> Result<Outcome, Error> {
         let repository = self.repository;
-        let mut stage = Some(stage);
+        let mut kept = Some(stage);
         for attempt in ATTEMPTS {
             let locked = match attempt {
                 Attempt::Optimistic => None,
                 Attempt::Locked => Some(repository.refs.lock()?),
             };
-            // What the first attempt packed is on the disk: the second only adds trees and a commit.
-            let mut stage = stage.take().unwrap_or_else(|| repository.stage());
+            // What the first attempt staged still is, or is on the disk: the second adds trees and a commit.
+            let mut stage = kept.take().unwrap_or_else(|| repository.stage());
             let head = repository.head()?.ok_or(Error::Unborn)?;
             let theirs = repository.tree_of(head)?;
             let tree = match self.onto(&mut stage, theirs)? {
@@ -233,13 +233,13 @@ impl Moving<'_> {
                 .changes(&self.seen, &self.ours)?;
             let parents = [*head.raw()];
             let commit = commit_object(&mut stage, &tree, &parents, self.by, &self.refusals)?;
-            if repository.publish(
-                stage,
-                Move { name: MAIN, from: Some(head), to: commit },
-                locked,
-            )? {
-                let (view, refusals) = (self.ours, self.refusals);
-                return Ok(Outcome::Committed(Committed { commit, view, changed, refusals }));
+            let step = Move { name: MAIN, from: Some(head), to: commit };
+            match repository.publish(stage, step, locked)? {
+                Published::Moved => {
+                    let (view, refusals) = (self.ours, self.refusals);
+                    return Ok(Outcome::Committed(Committed { commit, view, changed, refusals }));
+                }
+                Published::Lost(stage) => kept = Some(*stage),
             }
         }
         Err(Error::Damaged { what: "ref moved under its lock", id: MAIN.to_owned() })
@@ -281,7 +281,8 @@ impl Moving<'_> {
         }
         let parents = [*self.base(&mut stage)?.raw()];
         let commit = commit_object(&mut stage, &self.ours, &parents, self.by, &self.refusals)?;
-        if repository.publish(stage, Move { name: &name, from: None, to: commit }, Some(locked))? {
+        let step = Move { name: &name, from: None, to: commit };
+        if repository.publish(stage, step, Some(locked))?.is_moved() {
             return Ok(Outcome::Held(Held { name, commit, paths, refusals: self.refusals }));
         }
         Err(Error::Damaged { what: "ref moved under its lock", id: name })
@@ -329,25 +330,51 @@ pub(crate) struct Move<'a> {
 }
 
 impl Repository {
-    /// Writes what is staged and moves a ref if it still points where it did, all durably; says whether it moved.
+    /// Writes what is staged and moves a ref if it still points where it did, all durably.
     pub(crate) fn publish(
         &self,
-        stage: Stage,
+        mut stage: Stage,
         step: Move<'_>,
         locked: Option<Locked<'_>>,
-    ) -> Result<bool, Error> {
-        let packed = stage.finish()?;
+    ) -> Result<Published, Error> {
+        let small = stage.small()?;
+        if small.is_none()
+            && let Some(packed) = std::mem::replace(&mut stage, self.stage()).finish()?
+        {
+            packed.sync()?;
+        }
         self.probe.reach(Point::PackNamed);
         let locked = match locked {
             Some(locked) => locked,
             None => self.refs.lock()?,
         };
-        let synced = || packed.as_ref().map_or(Ok(()), Packed::sync);
         let from = step.from.as_ref().map(CommitId::raw);
-        let moved = locked.swap(step.name, from, step.to.raw(), synced)?;
+        let moved = locked.swap(step.name, from, step.to.raw(), small)?;
+        if moved {
+            // Before the lock goes: whoever has it next reads them.
+            self.store.remember(stage.take_small_objects());
+        }
         drop(locked);
+        if !moved {
+            return Ok(Published::Lost(Box::new(stage)));
+        }
         self.packed();
-        Ok(moved)
+        Ok(Published::Moved)
+    }
+}
+
+/// What became of a move.
+#[derive(Debug)]
+pub(crate) enum Published {
+    /// The ref points to the new commit.
+    Moved,
+    /// It pointed elsewhere. What was staged still is, unless it is on the disk.
+    Lost(Box<Stage>),
+}
+
+impl Published {
+    pub(crate) fn is_moved(&self) -> bool {
+        matches!(self, Self::Moved)
     }
 }
 

@@ -7,11 +7,11 @@ use std::{fmt, sync::Arc};
 pub enum Point {
     /// The delta is gathered; nothing is on the disk yet (except a large change's unfinished pack).
     Gathered,
-    /// The pack and its index are synced and named.
+    /// A large pack and its index are synced and named; a small one is whole in memory.
     PackNamed,
-    /// The ref's new value is written beside it and synced; so is the pack's directory.
+    /// The move is durable in the journal; the ref does not show it yet.
     RefWritten,
-    /// The ref has moved; its directory is not synced yet.
+    /// The ref has moved; its file is not synced.
     RefMoved,
     /// A merged pack is in place; those it replaces are still there.
     Repacked,

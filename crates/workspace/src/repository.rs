@@ -96,6 +96,12 @@ impl Repository {
         remove_unfinished(&path.join("objects/pack"));
         let store = Store::open(&path.join("objects"))?;
         let refs = Refs::new(&path, Probe::default());
+        match refs.recover() {
+            Err(Error::ReadOnly { .. }) => {
+                tracing::warn!("moves of a read-only repository were not recovered");
+            }
+            recovered => recovered?,
+        }
         let packs = AtomicUsize::new(repack::count(&path.join("objects"))?);
         Ok(Self { path, store, refs, probe: Probe::default(), packs })
     }
@@ -163,8 +169,15 @@ impl Repository {
     /// themselves, each fiftieth or so; who calls it between them spares one of them the time.
     pub fn maintain(&self) -> Result<usize, Error> {
         self.packs.store(0, Ordering::Relaxed);
-        let _lock = self.refs.lock()?;
-        repack::merge_small(&self.objects(), &self.probe)
+        if repack::count(&self.objects())? <= repack::PACKS_MAX {
+            return Ok(0);
+        }
+        // Once before the lock, so that little is left to sync while others wait for it.
+        self.refs.sync_files()?;
+        let locked = self.refs.lock()?;
+        let merged = repack::merge_small(&self.objects(), &self.probe)?;
+        locked.settle()?;
+        Ok(merged)
     }
 
     /// Notes that there is one pack more.
@@ -207,8 +220,7 @@ impl Repository {
         let commit = commit_object(&mut stage, &tree, &[], by, &Refusals::default())?;
         let packed = stage.finish()?;
         let synced = || packed.as_ref().map_or(Ok(()), Packed::sync);
-        self.refs.lock()?.swap(MAIN, None, commit.raw(), synced)?;
-        Ok(())
+        self.refs.lock()?.begin(MAIN, commit.raw(), synced)
     }
 }
 

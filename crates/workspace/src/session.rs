@@ -65,7 +65,8 @@ impl Repository {
                 Trees { store: &self.store, stage: Some(&stage) }.changes(&origin, &tree)?;
             let parents: Vec<_> = parent.iter().map(|parent| *parent.raw()).collect();
             let commit = commit_object(&mut stage, &tree, &parents, by, &refusals)?;
-            if self.publish(stage, Move { name: &name, from: parent, to: commit }, None)? {
+            let step = Move { name: &name, from: parent, to: commit };
+            if self.publish(stage, step, None)?.is_moved() {
                 return Ok(Saved { commit: Some(commit), changed, refusals });
             }
         }

@@ -54,7 +54,10 @@ impl Repository {
             }
             let parents = [*head.raw()];
             let made = commit_object(&mut stage, &tree, &parents, by, &Refusals::default())?;
-            if self.publish(stage, Move { name: MAIN, from: Some(head), to: made }, locked)? {
+            if self
+                .publish(stage, Move { name: MAIN, from: Some(head), to: made }, locked)?
+                .is_moved()
+            {
                 return Ok(Undone::Done(made));
             }
         }

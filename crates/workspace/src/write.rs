@@ -91,7 +91,10 @@ impl Repository {
             }
             let parents = [*head.raw()];
             let commit = commit_object(&mut stage, &after, &parents, by, &Refusals::default())?;
-            if self.publish(stage, Move { name: MAIN, from: Some(head), to: commit }, locked)? {
+            if self
+                .publish(stage, Move { name: MAIN, from: Some(head), to: commit }, locked)?
+                .is_moved()
+            {
                 return Ok(Written::Done(commit));
             }
         }

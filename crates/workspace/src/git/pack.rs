@@ -1,5 +1,5 @@
-//! Writes the objects of one commit as one pack and its index, synced before anything may name them. Never deletes
-//! or changes what is there.
+//! Writes the objects of one commit as one pack and its index: a large one synced before anything may name it, a small
+//! one through the journal. Never deletes or changes what is there.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -16,7 +16,7 @@ use crate::{
     Error,
     git::{
         object::Kind,
-        store::{self, Hasher},
+        store::{self, Hasher, Object},
     },
     id::{ID_BYTES, Oid, to_hex},
 };
@@ -26,6 +26,9 @@ const MEMORY_BYTES_MAX: usize = 8 << 20;
 
 /// Bytes of one pack at most, so that its index needs no large offsets.
 const PACK_BYTES_MAX: u64 = 1 << 31;
+
+/// Bytes of a pack that goes through the journal at most, and of the objects of one that are remembered.
+const SMALL_BYTES_MAX: usize = 64 << 10;
 
 const HEADER_BYTES: usize = 12;
 
@@ -47,6 +50,8 @@ pub(crate) struct Stage {
     placed: Vec<Placed>,
     known: HashSet<Oid>,
     trees: HashMap<Oid, Vec<u8>>,
+    small: Vec<Object>,
+    small_bytes: usize,
     deflate: Compress,
 }
 
@@ -61,6 +66,8 @@ impl Stage {
             placed: Vec::new(),
             known: HashSet::new(),
             trees: HashMap::new(),
+            small: Vec::new(),
+            small_bytes: 0,
             deflate: Compress::new(Compression::fast(), true),
         }
     }
@@ -83,6 +90,10 @@ impl Stage {
         }
         if kind == Kind::Tree {
             self.trees.insert(id, content.to_vec());
+        }
+        if self.small_bytes + content.len() <= SMALL_BYTES_MAX {
+            self.small_bytes += content.len();
+            self.small.push(Object { kind, id, content: content.to_vec() });
         }
         let start = self.memory.len();
         push_header(&mut self.memory, kind, content.len());
@@ -166,6 +177,11 @@ impl Stage {
         Ok(Some(packed))
     }
 
+    /// Staged objects that the next reader will want, as long as they are small.
+    pub(crate) fn take_small_objects(&mut self) -> Vec<Object> {
+        std::mem::take(&mut self.small)
+    }
+
     fn place(&mut self, id: Oid, start: usize) -> Result<(), Error> {
         let offset = self.spilled_bytes + start as u64;
         let end = self.spilled_bytes + self.memory.len() as u64;
@@ -190,6 +206,31 @@ impl Stage {
         Ok(())
     }
 
+    /// The pack and its index, where they are small; they stay staged. `None` for others, also without objects.
+    pub(crate) fn small(&mut self) -> Result<Option<Small>, Error> {
+        if self.is_empty() || self.spilled.is_some() || self.memory.len() > SMALL_BYTES_MAX {
+            return Ok(None);
+        }
+        let mut pack = self.memory.clone();
+        pack[..HEADER_BYTES].copy_from_slice(&self.header()?);
+        let mut hasher = Hasher::default();
+        hasher.update(&pack);
+        let checksum = hasher.finish()?;
+        pack.extend_from_slice(&checksum);
+        let index = encode_index(&mut self.placed.clone(), &checksum)?;
+        Ok(Some(Small { checksum, pack, index }))
+    }
+
+    fn header(&self) -> Result<[u8; HEADER_BYTES], Error> {
+        let count = u32::try_from(self.placed.len())
+            .map_err(|_| Error::Full { action: "hold so many objects in one pack" })?;
+        let mut header = [0; HEADER_BYTES];
+        header[..4].copy_from_slice(b"PACK");
+        header[4..8].copy_from_slice(&2_u32.to_be_bytes());
+        header[8..].copy_from_slice(&count.to_be_bytes());
+        Ok(header)
+    }
+
     /// Writes and syncs the pack and its index, and gives both their names. Without objects: does nothing.
     ///
     /// The new names themselves survive a power cut only once the directory is synced: see [`Packed::sync`].
@@ -198,12 +239,7 @@ impl Stage {
             return Ok(None);
         }
         let failed = Error::io("write a pack");
-        let count = u32::try_from(self.placed.len())
-            .map_err(|_| Error::Full { action: "hold so many objects in one pack" })?;
-        let mut header = [0; HEADER_BYTES];
-        header[..4].copy_from_slice(b"PACK");
-        header[4..8].copy_from_slice(&2_u32.to_be_bytes());
-        header[8..].copy_from_slice(&count.to_be_bytes());
+        let header = self.header()?;
         let checksum = self.seal(&header)?;
         if self.spilled.is_none() {
             self.spilled = Some(temp_file(&self.directory)?);
@@ -245,6 +281,29 @@ impl Stage {
         let checksum = hasher.finish()?;
         self.memory.extend_from_slice(&checksum);
         Ok(checksum)
+    }
+}
+
+/// A small pack with its index, in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Small {
+    /// The pack's checksum, from which both files have their name.
+    pub(crate) checksum: Oid,
+    pub(crate) pack: Vec<u8>,
+    pub(crate) index: Vec<u8>,
+}
+
+impl Small {
+    /// Writes both files into the object database at `objects`, whole under their names, but not synced.
+    pub(crate) fn write(&self, objects: &Path) -> Result<(), Error> {
+        let directory = objects.join("pack");
+        let name = directory.join(format!("pack-{}", to_hex(&self.checksum)));
+        for (content, extension) in [(&self.pack, "pack"), (&self.index, "idx")] {
+            let (mut file, temp) = temp_file(&directory)?;
+            file.write_all(content).map_err(Error::io("write a pack"))?;
+            temp.rename(&name.with_extension(extension))?;
+        }
+        Ok(())
     }
 }
 

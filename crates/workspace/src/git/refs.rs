@@ -1,5 +1,8 @@
 //! Named pointers to commits: read as git keeps them, moved by compare-and-swap, durable when a move returns. Never
 //! follows a symbolic ref other than HEAD's fixed one.
+//!
+//! A move is made durable by the journal; the files of the refs and of small packs are not synced one by one. Whoever
+//! locks the refs first makes what a dead process had left in the journal.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -7,11 +10,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use parking_lot::Mutex;
 use rustix::fs::FlockOperation;
 
 use crate::{
     Error,
-    git::pack::{sync_directory, temp_file},
+    git::{
+        journal::{Journal, Moved},
+        pack::{Small, sync_directory, temp_file},
+    },
     id::{Oid, from_hex, to_hex},
     point::{Point, Probe},
 };
@@ -26,6 +33,7 @@ const PACKED_BYTES_MAX: u64 = 64 << 20;
 #[derive(Debug)]
 pub(crate) struct Refs {
     repository: PathBuf,
+    journal: Mutex<Journal>,
     probe: Probe,
 }
 
@@ -38,7 +46,16 @@ pub(crate) struct Locked<'a> {
 
 impl Refs {
     pub(crate) fn new(repository: &Path, probe: Probe) -> Self {
-        Self { repository: repository.to_owned(), probe }
+        let journal = Mutex::new(Journal::new(repository));
+        Self { repository: repository.to_owned(), journal, probe }
+    }
+
+    /// Makes the moves that a process which is gone had made durable and nothing more. Takes no lock without need.
+    pub(crate) fn recover(&self) -> Result<(), Error> {
+        if self.journal.lock().is_empty()? {
+            return Ok(());
+        }
+        self.lock().map(drop)
     }
 
     /// What a ref points to, if it exists.
@@ -74,67 +91,127 @@ impl Refs {
         let lock = OpenOptions::new().create(true).append(true).open(path).map_err(&failed)?;
         rustix::io::retry_on_intr(|| rustix::fs::flock(&lock, FlockOperation::LockExclusive))
             .map_err(|error| failed(error.into()))?;
-        Ok(Locked { refs: self, _lock: lock })
+        let locked = Locked { refs: self, _lock: lock };
+        locked.make_unmade()?;
+        Ok(locked)
     }
+
+    /// Makes all files of the repository durable. Takes as long as the file system has things to write.
+    pub(crate) fn sync_files(&self) -> Result<(), Error> {
+        let failed = |errno: rustix::io::Errno| Error::sync("a repository")(errno.into());
+        let directory = File::open(&self.repository).map_err(Error::io("open a repository"))?;
+        rustix::fs::syncfs(directory).map_err(failed)
+    }
+
+    fn make(&self, moved: &Moved) -> Result<(), Error> {
+        if let Some(pack) = &moved.pack {
+            pack.write(&self.repository.join("objects"))?;
+        }
+        let path = self.repository.join(&moved.name);
+        let Some(to) = &moved.to else {
+            return match fs::remove_file(&path) {
+                Err(error) if is_absent(&error) => Ok(()),
+                removed => removed.map_err(Error::io("remove a ref")),
+            };
+        };
+        fs::create_dir_all(path.parent().unwrap_or(&self.repository))
+            .map_err(Error::io("create a directory of refs"))?;
+        let (mut file, temp) = temp_file(&self.repository)?;
+        write_ref(&mut file, to)?;
+        temp.rename(&path)
+    }
+}
+
+fn write_ref(file: &mut File, to: &Oid) -> Result<(), Error> {
+    file.write_all(format!("{}\n", to_hex(to)).as_bytes()).map_err(Error::io("write a ref"))
 }
 
 impl Locked<'_> {
     /// Points `name` to `new` if it still points to `expected`; says whether it did. When this returns `true`, the
-    /// move survives a power cut. `before` is what must be durable earlier; it runs while the ref's bytes are synced.
+    /// move survives a power cut, and so does `pack`, which is written with it.
     pub(crate) fn swap(
         &self,
         name: &str,
         expected: Option<&Oid>,
         new: &Oid,
-        before: impl FnOnce() -> Result<(), Error> + Send,
+        pack: Option<Small>,
     ) -> Result<bool, Error> {
-        if self.refs.get(name)?.as_ref() != expected {
+        let refs = self.refs;
+        if refs.get(name)?.as_ref() != expected {
             return Ok(false);
         }
-        let path = self.refs.repository.join(name);
-        let directory = path.parent().unwrap_or(&self.refs.repository);
-        make_directories(&self.refs.repository, directory)?;
+        let path = refs.repository.join(name);
+        fs::create_dir_all(path.parent().unwrap_or(&refs.repository))
+            .map_err(Error::io("create a directory of refs"))?;
         // Beside `refs`, so that no reader of refs ever lists it.
-        let (mut file, temp) = temp_file(&self.refs.repository)?;
-        file.write_all(format!("{}\n", to_hex(new)).as_bytes())
-            .map_err(Error::io("write a ref"))?;
-        std::thread::scope(|scope| {
-            let other = scope.spawn(before);
-            let synced = file.sync_all().map_err(Error::sync("a ref"));
-            synced.and(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-        })?;
-        self.refs.probe.reach(Point::RefWritten);
-        temp.rename(&path)?;
-        self.refs.probe.reach(Point::RefMoved);
-        sync_directory(directory)?;
+        let (mut file, temp) = temp_file(&refs.repository)?;
+        write_ref(&mut file, new)?;
+        if let Some(pack) = &pack {
+            pack.write(&refs.repository.join("objects"))?;
+        }
+        self.append(&Moved { name: name.to_owned(), to: Some(*new), pack })?;
+        refs.probe.reach(Point::RefWritten);
+        // What is in the journal and not in the file yet, the next lock makes.
+        temp.rename(&path).inspect_err(|_| refs.journal.lock().forget())?;
+        refs.probe.reach(Point::RefMoved);
         Ok(true)
     }
-}
 
-impl Locked<'_> {
     /// Removes a ref; one that is not there is no error. Durable when it returns.
     pub(crate) fn remove(&self, name: &str) -> Result<(), Error> {
         let path = self.refs.repository.join(name);
-        match fs::remove_file(&path) {
+        match path.symlink_metadata() {
             Err(error) if is_absent(&error) => return Ok(()),
-            removed => removed.map_err(Error::io("remove a ref"))?,
+            found => found.map(drop).map_err(Error::io("look for a ref"))?,
         }
-        sync_directory(path.parent().unwrap_or(&self.refs.repository))
+        let removed = Moved { name: name.to_owned(), to: None, pack: None };
+        self.append(&removed)?;
+        self.refs.make(&removed).inspect_err(|_| self.refs.journal.lock().forget())
     }
-}
 
-/// Creates `directory` below `top`, each new name durable.
-fn make_directories(top: &Path, directory: &Path) -> Result<(), Error> {
-    if directory.is_dir() || directory == top {
-        return Ok(());
-    }
-    let parent = directory.parent().unwrap_or(top);
-    make_directories(top, parent)?;
-    match fs::create_dir(directory) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(Error::io("create a directory of refs")(error))
+    fn append(&self, moved: &Moved) -> Result<(), Error> {
+        if self.refs.journal.lock().append(moved)? {
+            return Ok(());
         }
-        _ => sync_directory(parent),
+        self.settle()?;
+        if self.refs.journal.lock().append(moved)? {
+            return Ok(());
+        }
+        Err(Error::Full { action: "write so long a move" })
+    }
+
+    /// Makes all files of the repository durable, and begins the journal anew.
+    pub(crate) fn settle(&self) -> Result<(), Error> {
+        self.refs.sync_files()?;
+        self.refs.journal.lock().reset()
+    }
+
+    fn make_unmade(&self) -> Result<(), Error> {
+        let mut journal = self.refs.journal.lock();
+        let unmade = journal.unmade()?;
+        if unmade.is_empty() {
+            return Ok(());
+        }
+        let made = unmade.iter().try_for_each(|moved| self.refs.make(moved));
+        let made = made.and_then(|()| self.refs.sync_files()).and_then(|()| journal.reset());
+        made.inspect_err(|_| journal.forget())
+    }
+
+    /// [`swap`](Self::swap) of a repository in the making, without a journal. `before` is what must be durable
+    /// earlier.
+    pub(crate) fn begin(
+        &self,
+        name: &str,
+        first: &Oid,
+        before: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let path = self.refs.repository.join(name);
+        let (mut file, temp) = temp_file(&self.refs.repository)?;
+        write_ref(&mut file, first)?;
+        file.sync_all().map_err(Error::sync("a ref"))?;
+        before()?;
+        temp.rename(&path)?;
+        sync_directory(path.parent().unwrap_or(&self.refs.repository))
     }
 }
 

@@ -4,15 +4,15 @@ use std::{
     fs,
     io::{BufRead as _, BufReader},
     os::unix::process::ExitStatusExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
 };
 
 use rustix::process::{Signal, getpid, kill_process};
-use workspace::{Checkouts, CommitId, Point, Probe, Repository};
+use workspace::{Checkouts, CommitId, Point, Probe, Repository, Root, StatCache};
 
-use crate::house::{House, committed, git, pairs, write};
+use crate::house::{House, by, committed, git, pairs, write};
 
 /// Tells the child, which is this test binary again, what to do.
 pub(crate) const ORDER: &str = "REMIT_TEST_CRASH";
@@ -100,7 +100,7 @@ fn check_after(house: &House, point: Point, before: CommitId) {
     if point == Point::Repacked {
         assert!(again.repository.log(again.head(), 99).unwrap().len() > 40);
         committed(again.commit_upper(&house.path("upper")));
-    } else if point == Point::RefMoved {
+    } else if matches!(point, Point::RefWritten | Point::RefMoved) {
         assert_eq!(again.files(), pairs(&[("a", "2")]));
         assert_eq!(again.repository.log(again.head(), 9).unwrap()[1].commit, before);
     } else {
@@ -114,6 +114,89 @@ fn check_after(house: &House, point: Point, before: CommitId) {
     assert_eq!(fs::read_to_string(checkout.path().join("a")).unwrap(), "2");
     let left = Command::new("find").arg(house.directory.path()).args(["-name", "tmp_*"]).output();
     assert_eq!(String::from_utf8(left.unwrap().stdout).unwrap(), "", "{point:?} left something");
+    house.judge();
+}
+
+/// What a power cut leaves in the worst case: of all that was written since `before` was copied, only the journal.
+fn after_a_power_cut(house: &House, before: &Path, spoilt: &[u8]) -> House {
+    let (cut, now) = (house.make_directory("cut"), house.path("folder.git"));
+    let copied = Command::new("cp").arg("-a").arg(before).arg(cut.join("folder.git")).status();
+    assert!(copied.unwrap().success());
+    fs::copy(now.join("remit.journal"), cut.join("folder.git/remit.journal")).unwrap();
+    // Names without their content, as some file systems leave them.
+    for entry in fs::read_dir(now.join("objects/pack")).unwrap() {
+        let there = cut.join("folder.git/objects/pack").join(entry.unwrap().file_name());
+        if !there.exists() {
+            fs::write(there, spoilt).unwrap();
+        }
+    }
+    fs::write(cut.join("folder.git/refs/heads/main"), spoilt).unwrap();
+    let repository = Repository::open(&cut.join("folder.git")).unwrap();
+    House::beside(&cut, repository)
+}
+
+fn copy_of_now(house: &House) -> PathBuf {
+    let copy = house.path("before.git");
+    let copied = Command::new("cp").arg("-a").arg(house.path("folder.git")).arg(&copy).status();
+    assert!(copied.unwrap().success());
+    copy
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_power_cut_that_leaves_only_the_journal() {
+    for (commits_before, spoilt) in [(0, &b""[..]), (3, b"garbage"), (60, b"")] {
+        let house = House::new(&[("a", "1")]);
+        let upper = house.make_directory("upper");
+        for number in 0..commits_before {
+            write(&upper, "a", &format!("before {number}"));
+            committed(house.commit_upper(&upper));
+        }
+        house.repository.maintain().unwrap();
+        let before = copy_of_now(&house);
+        let session = house.make_directory("session");
+        write(&session, "talk.jsonl", "hello");
+        let save = |repository: &Repository| {
+            let root = Root::open(&session).unwrap();
+            let mut cache = StatCache::default();
+            repository.save_session("ses_1", &root, &mut cache, &by("Work")).unwrap().commit
+        };
+        let mut acknowledged = Vec::new();
+        for number in 0..5 {
+            write(&upper, "a", &format!("after {number}"));
+            acknowledged.push(committed(house.commit_upper(&upper)).commit);
+            write(&session, "talk.jsonl", &format!("hello {number}"));
+            acknowledged.extend(save(&house.repository));
+        }
+        let again = after_a_power_cut(&house, &before, spoilt);
+        assert_eq!(again.head(), house.head());
+        assert_eq!(again.files(), pairs(&[("a", "after 4")]));
+        assert_eq!(again.repository.session("ses_1").unwrap(), acknowledged.last().copied());
+        let log = again.repository.log(again.head(), 99).unwrap();
+        assert_eq!(log.len(), 6 + commits_before);
+        write(&upper, "a", "and on");
+        committed(again.commit_upper(&upper));
+        again.judge();
+    }
+}
+
+#[test]
+fn a_repository_that_another_process_moved_is_taken_as_it_is() {
+    let house = House::new(&[("a", "1")]);
+    let upper = house.make_directory("upper");
+    let commit = |house: &House, content: &str| {
+        write(&upper, "a", content);
+        committed(house.commit_upper(&upper)).commit
+    };
+    let mut commits = vec![commit(&house, "ours 1")];
+    let other =
+        House::beside(house.directory.path(), Repository::open(&house.path("folder.git")).unwrap());
+    commits.push(commit(&other, "theirs 1"));
+    commits.push(commit(&house, "ours 2"));
+    commits.push(commit(&house, "ours 3"));
+    commits.push(commit(&other, "theirs 2"));
+    let log = house.repository.log(house.head(), 99).unwrap();
+    let log: Vec<_> = log.into_iter().rev().skip(1).map(|record| record.commit).collect();
+    assert_eq!(log, commits);
     house.judge();
 }
 
