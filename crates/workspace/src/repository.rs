@@ -157,6 +157,14 @@ impl Repository {
         Ok(self.store.size(file.blob.raw())?.unwrap_or(0) as u64)
     }
 
+    /// [`blob`](Self::blob) of a file of at most `bytes_max` bytes; `None`, without reading it, of a larger one.
+    pub fn blob_up_to(&self, blob: BlobId, bytes_max: usize) -> Result<Option<Vec<u8>>, Error> {
+        match self.store.size(blob.raw())? {
+            Some(bytes) if bytes > bytes_max => Ok(None),
+            _ => self.blob(blob).map(Some),
+        }
+    }
+
     /// All files of a commit, in the order of [`TreePath`].
     pub fn tree(&self, commit: CommitId) -> Result<Vec<(TreePath, FileEntry)>, Error> {
         let tree = self.tree_of(commit)?;
