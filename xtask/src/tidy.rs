@@ -16,9 +16,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("worker", &["model"]),
     ("agent", &["model"]),
     ("engine", &["model", "trust", "workspace"]),
+    ("knowledge", &["model", "workspace", "engine"]),
     ("gate", &["model", "trust", "engine"]),
     ("embedded", &["model", "trust", "workspace", "sandbox", "engine"]),
-    ("server", &["model", "trust", "engine"]),
+    ("server", &["model", "trust", "engine", "knowledge"]),
     (
         "remit",
         &[
@@ -29,6 +30,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "worker",
             "agent",
             "engine",
+            "knowledge",
             "gate",
             "embedded",
             "server",

@@ -44,6 +44,7 @@ const MEASURES: &[(&str, Measure)] = &[
     ("sandbox", |root| program::example(root, "sandbox", "bench")),
     ("ledger", |root| program::example(root, "embedded", "ledger_bench")),
     ("workspace", |root| program::example(root, "workspace", "bench")),
+    ("knowledge", |root| program::example(root, "knowledge", "bench")),
     ("gate", |root| program::example(root, "gate", "bench")),
     ("dispatch", dispatch::measure),
     ("streams", dispatch::streams),
