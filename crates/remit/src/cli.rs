@@ -45,6 +45,9 @@ pub(crate) enum Command {
     /// List conversations.
     #[command(subcommand)]
     Session(Session),
+    /// Search and check workspaces.
+    #[command(subcommand)]
+    Ws(Ws),
     /// Show and make keys.
     #[command(subcommand)]
     Key(Key),
@@ -181,6 +184,31 @@ pub(crate) enum Session {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Ws {
+    /// Find pages by what they say: all words, "words beside each other", -without, begin*.
+    Search {
+        /// What to look for.
+        words: String,
+        /// A workspace by name or id; the home workspace where absent.
+        #[arg(short, long, value_name = "WS")]
+        workspace: Option<String>,
+        /// At most so many, 1 to 100.
+        #[arg(long, value_name = "N")]
+        limit: Option<u32>,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Check pages against the Open Knowledge Format; exit code 1 if there are errors.
+    Check {
+        /// A workspace by name or id; the home workspace where absent.
+        #[arg(short, long, value_name = "WS")]
+        workspace: Option<String>,
+        #[command(flatten)]
+        server: Server,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Key {
     /// Show the server and the key that commands use on this machine.
     Show {
@@ -236,6 +264,7 @@ impl Cli {
             Command::Doctor(machine) => (Some(machine), None),
             Command::Dispatch(verb) => (None, Some(verb.server())),
             Command::Session(verb) => (None, Some(verb.server())),
+            Command::Ws(verb) => (None, Some(verb.server())),
             Command::Key(verb) => (None, Some(verb.server())),
             Command::Demo | Command::Config(_) => (None, None),
         };
@@ -269,6 +298,14 @@ impl Session {
     fn server(&self) -> &Server {
         match self {
             Self::Ls { server } | Self::Show { server, .. } => server,
+        }
+    }
+}
+
+impl Ws {
+    fn server(&self) -> &Server {
+        match self {
+            Self::Search { server, .. } | Self::Check { server, .. } => server,
         }
     }
 }

@@ -97,6 +97,7 @@ async fn obey(cli: Cli, config: Config) -> anyhow::Result<Exit> {
         Command::Dispatch(verb) => command::dispatch::run(&config, verb, json).await?,
         Command::Session(verb) => command::session::run(&config, verb, json).await?,
         Command::Key(verb) => command::key::run(&config, verb, json).await?,
+        Command::Ws(verb) => return command::ws::run(&config, verb, json).await,
         Command::Config(_) => {}
     }
     Ok(Exit::Ok)

@@ -17,6 +17,7 @@ use engine::runner::builtin_runners;
 use engine::task::{TaskKind, Tasks};
 use engine::workspaces::Workspaces;
 use gate::{Broker, Endpoint, EndpointParts, Secret, Setup};
+use knowledge::Knowledge;
 use model::{Limits, ModelApi, Program, Runner, RunnerName};
 use server::{Defaults, Hosts};
 use tokio::net::TcpListener;
@@ -99,6 +100,7 @@ impl Server {
             dispatcher: dispatcher.clone(),
             ledger: ledger.clone(),
             directory: ledger.clone(),
+            knowledge: Knowledge::new(workspaces.clone()),
             workspaces,
             clock,
             ids,

@@ -7,6 +7,7 @@ use engine::dispatcher::Dispatcher;
 use engine::port::{Clock, Directory, IdSource, Ledger};
 use engine::task::{TaskKind, Tasks};
 use engine::workspaces::Workspaces;
+use knowledge::Knowledge;
 use model::{Runner, RunnerName};
 use tokio::sync::oneshot;
 
@@ -24,6 +25,8 @@ pub struct Parts {
     pub directory: Arc<dyn Directory>,
     /// Makes the folder of a new person's home workspace.
     pub workspaces: Workspaces,
+    /// Searches and checks what they hold.
+    pub knowledge: Knowledge,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Makes ids and keys.

@@ -13,7 +13,7 @@ use trust::Action;
 use crate::access::{Desk, identify};
 use crate::api::{Api, Parts};
 use crate::problem::{Form, METHOD, NOT_FOUND, Problem, in_words};
-use crate::workspace::{diff, files, history, invites, members, own, upload};
+use crate::workspace::{diff, files, history, invites, knowledge, members, own, upload};
 use crate::{admin, catalog, chat, dispatches, events, invocations, security, sessions, workspace};
 
 /// The method of a route.
@@ -193,6 +193,10 @@ routes! {
     Delete "/agent/workspace/invites/{id}"    ManageMembers => invites::remove;
     Get    "/agent/workspace/invites/preview" AnswerInvite  => invites::preview;
     Post   "/agent/workspace/invites/accept"  AnswerInvite  => invites::accept;
+    Get    "/agent/workspace/search"          ReadWorkspace => knowledge::search;
+    Get    "/agent/workspace/links"           ReadWorkspace => knowledge::links;
+    Get    "/agent/workspace/graph"           ReadWorkspace => knowledge::graph;
+    Get    "/agent/workspace/check"           ReadWorkspace => knowledge::check;
     Get    "/admin/users"                     ReadPeople    => admin::people;
     Post   "/admin/users"                     AddPerson     => admin::add_person;
     Get    "/admin/users/{id}/tokens"         ReadKeys      => admin::keys;

@@ -10,6 +10,13 @@ pub(crate) fn time(time: Time) -> String {
     jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::MAX).to_string()
 }
 
+/// The day of a time, in UTC.
+pub(crate) fn day(time: Time) -> jiff::civil::Date {
+    let ms = i64::try_from(time.as_ms()).unwrap_or(i64::MAX);
+    let time = jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::MAX);
+    jiff::tz::Offset::UTC.to_datetime(time).date()
+}
+
 pub(crate) fn dispatch(record: &Record) -> Value {
     let dispatch = &record.dispatch;
     let (state, stop_reason) = match record.state {

@@ -8,6 +8,7 @@ pub(crate) mod run;
 pub(crate) mod session;
 pub(crate) mod show;
 pub(crate) mod up;
+pub(crate) mod ws;
 
 use crate::client::Client;
 use crate::config::Config;

@@ -51,6 +51,10 @@ const EXPECTED: &[(&str, &str, [u16; 5])] = &[
     // Whoever has the token is meant.
     ("GET", "/agent/workspace/invites/preview", [401, 200, 403, 200, 200]),
     ("POST", "/agent/workspace/invites/accept", [401, 200, 403, 200, 200]),
+    ("GET", "/agent/workspace/search", [401, 404, 200, 200, 200]),
+    ("GET", "/agent/workspace/links", [401, 404, 200, 200, 200]),
+    ("GET", "/agent/workspace/graph", [401, 404, 200, 200, 200]),
+    ("GET", "/agent/workspace/check", [401, 404, 200, 200, 200]),
     ("GET", "/admin/users", [401, 403, 403, 403, 200]),
     ("POST", "/admin/users", [401, 403, 403, 403, 200]),
     ("GET", "/admin/users/{id}/tokens", [401, 404, 403, 200, 200]),
@@ -158,6 +162,8 @@ async fn status(
             let written = things.client.put("undone.md", "soon", &things.workspace).await;
             body = json!({"commit": written["revision"]});
         }
+        (_, "/agent/workspace/search") => asked.push_str("&q=welcome"),
+        (_, "/agent/workspace/links") => asked.push_str("&path=a.md"),
         _ => {}
     }
     let mut request = caller.request(method.as_str(), &asked);

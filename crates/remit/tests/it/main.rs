@@ -13,6 +13,7 @@ mod command_line;
 mod conversation;
 mod hostile_agents;
 mod kills;
+mod knowledge;
 mod leftovers;
 mod random_kills;
 mod secrets;

@@ -6,6 +6,7 @@ pub(crate) mod diff;
 pub(crate) mod files;
 pub(crate) mod history;
 pub(crate) mod invites;
+pub(crate) mod knowledge;
 pub(crate) mod members;
 pub(crate) mod own;
 pub(crate) mod upload;
