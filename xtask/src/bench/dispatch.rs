@@ -17,13 +17,17 @@ const LONG_IDLE: (&str, &str) = ("REMIT_LIMITS__IDLE_S", "3600");
 const MANY: [(&str, &str); 2] =
     [("REMIT_LIMITS__LIVE", "8000"), ("REMIT_LIMITS__LIVE_PER_PERSON", "8000")];
 
+/// Idle dispatches in the usual measurement, and in the one for the machine's memory.
+const IDLE: u32 = 1_000;
+const IDLE_MANY: u32 = 3_000;
+
 /// Cold dispatches one after another, many at once, and a thousand idle ones.
 pub(crate) fn measure(root: &Path) -> anyhow::Result<Vec<Figure>> {
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
         let mut figures = cold(root).await?;
         figures.extend(at_once(root).await?);
-        figures.extend(idle(root).await?);
+        figures.extend(idle(root, IDLE).await?);
         Ok(figures)
     })
 }
@@ -79,22 +83,27 @@ async fn at_once(root: &Path) -> anyhow::Result<Vec<Figure>> {
     Ok(figures)
 }
 
-async fn idle(root: &Path) -> anyhow::Result<Vec<Figure>> {
-    const COUNT: u32 = 1_000;
+/// As many idle live dispatches as a machine of 24 GiB is to hold.
+pub(crate) fn idle_many(root: &Path) -> anyhow::Result<Vec<Figure>> {
+    tokio::runtime::Runtime::new()?.block_on(idle(root, IDLE_MANY))
+}
+
+async fn idle(root: &Path, count: u32) -> anyhow::Result<Vec<Figure>> {
     let server = Arc::new(Server::start(root, &[LONG_IDLE, MANY[0], MANY[1]])?);
     server.chat("say 1 words").await?;
     let (before, server_before) = (available_kib()?, server.resident_kib()?);
     let begun = now();
-    let seen = many(&server, COUNT, 16).await?;
+    let seen = many(&server, count, 16).await?;
     let elapsed = begun.elapsed();
     let used = before - available_kib()?;
     Ok(vec![
         Figure::new("idle_live", f64::from(u32::try_from(seen.len())?)),
         Figure::new("idle_live_started_in_s", elapsed.as_secs_f64()),
-        Figure::new("idle_machine_kib_each", used / f64::from(COUNT)),
+        Figure::new("idle_machine_gib", used / f64::from(1 << 20)),
+        Figure::new("idle_machine_kib_each", used / f64::from(count)),
         Figure::new(
             "idle_server_kib_each",
-            (server.resident_kib()? - server_before) / f64::from(COUNT),
+            (server.resident_kib()? - server_before) / f64::from(count),
         ),
     ])
 }
@@ -141,7 +150,7 @@ async fn many(server: &Arc<Server>, count: u32, width: u32) -> anyhow::Result<Ve
         let server = Arc::clone(server);
         lanes.spawn(async move {
             let mut seen = Vec::new();
-            for _ in 0..count / width {
+            for _ in 0..count.div_ceil(width) {
                 seen.push(server.chat("say 1 words").await?);
             }
             anyhow::Ok(seen)

@@ -1,6 +1,7 @@
 //! Measures what SPECIFICATION.md promises: each measurement is one run, and compares within it.
 
 mod dispatch;
+mod docker;
 mod program;
 mod server;
 
@@ -12,7 +13,8 @@ use serde_json::{Map, Value};
 /// What to measure.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Only the measurement of this name: sandbox, ledger, workspace, gate, dispatch, streams.
+    /// Only the measurement of this name: sandbox, ledger, workspace, gate, dispatch, streams,
+    /// idle.
     #[arg(long)]
     only: Option<String>,
     /// One JSON object for machines.
@@ -33,6 +35,11 @@ pub(crate) struct Figure {
 }
 
 impl Figure {
+    /// The value of the figure of this name, if it was measured.
+    pub(crate) fn find(figures: &[Self], name: &str) -> Option<f64> {
+        figures.iter().find(|figure| figure.name == name).map(|figure| figure.value)
+    }
+
     pub(crate) fn new(name: impl Into<String>, value: f64) -> Self {
         Self { name: name.into(), value }
     }
@@ -41,13 +48,18 @@ impl Figure {
 type Measure = fn(&Path) -> anyhow::Result<Vec<Figure>>;
 
 const MEASURES: &[(&str, Measure)] = &[
-    ("sandbox", |root| program::example(root, "sandbox", "bench")),
+    ("sandbox", |root| {
+        let mut figures = program::example(root, "sandbox", "bench")?;
+        figures.extend(docker::beside(&figures)?);
+        Ok(figures)
+    }),
     ("ledger", |root| program::example(root, "embedded", "ledger_bench")),
     ("workspace", |root| program::example(root, "workspace", "bench")),
     ("knowledge", |root| program::example(root, "knowledge", "bench")),
     ("gate", |root| program::example(root, "gate", "bench")),
     ("dispatch", dispatch::measure),
     ("streams", dispatch::streams),
+    ("idle", dispatch::idle_many),
 ];
 
 /// What a figure must be at most or at least.
@@ -62,10 +74,13 @@ const BARS: &[(&str, Bar)] = &[
     ("sandbox.box_cpu_ms", Bar::AtMost(2.0)),
     ("sandbox.box_per_s_at_8", Bar::AtLeast(600.0)),
     ("sandbox.box_idle_all_started_s", Bar::AtMost(2.0)),
+    ("sandbox.docker_run_over_box", Bar::AtLeast(120.0)),
     ("dispatch.cold_first_event_ms_p50", Bar::AtMost(20.0)),
     ("dispatch.per_second_at_8", Bar::AtLeast(100.0)),
     ("dispatch.idle_resident_mib", Bar::AtMost(40.0)),
     ("streams.health_ratio_p50", Bar::AtMost(2.0)),
+    ("idle.idle_live", Bar::AtLeast(3_000.0)),
+    ("idle.idle_machine_gib", Bar::AtMost(24.0)),
 ];
 
 /// Runs the measurements and prints them.
