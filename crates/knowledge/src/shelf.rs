@@ -24,7 +24,7 @@ pub enum KnowledgeError {
     /// The workspace could not be read.
     #[error(transparent)]
     Workspace(#[from] WorkspacesError),
-    /// The index failed. It is built anew at the next question.
+    /// The index failed, or the question took too long.
     #[error("the index of {workspace} failed")]
     Index {
         /// Of which workspace.
@@ -103,10 +103,7 @@ impl Knowledge {
             match answer {
                 // What a repository fails with is told as such.
                 Err(IndexError::Repository(error)) => Err(error),
-                Err(error) => {
-                    shelf.lock().forget(workspace);
-                    Ok(Err(error))
-                }
+                Err(error) => Ok(Err(error)),
                 Ok(answer) => {
                     shelf.lock().weigh(workspace, index.text_bytes());
                     Ok(Ok(answer))
@@ -138,10 +135,6 @@ impl Shelf {
         let book = self.books.entry(workspace).or_insert_with(fresh);
         book.asked = self.clock;
         Arc::clone(&book.index)
-    }
-
-    fn forget(&mut self, workspace: WorkspaceId) {
-        self.books.remove(&workspace);
     }
 
     fn weigh(&mut self, workspace: WorkspaceId, text_bytes: usize) {

@@ -150,9 +150,10 @@ impl From<KnowledgeError> for Problem {
         error!(%problem, cause = ?problem, "a view of a workspace could not be given");
         match problem {
             KnowledgeError::Workspace(_) => Self::plain(INTERNAL),
-            KnowledgeError::Index { .. } => {
-                Self::new(UNAVAILABLE, "the index is made anew; ask again, for less if it repeats")
-            }
+            KnowledgeError::Index { .. } => Self::new(
+                UNAVAILABLE,
+                "the question took too long, or the index failed; ask again, for less",
+            ),
         }
     }
 }
