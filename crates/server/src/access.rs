@@ -42,7 +42,9 @@ pub(crate) async fn identify(
     headers: &HeaderMap,
     desk: Desk,
 ) -> Result<Caller, Problem> {
-    let shown = shown_key(headers, desk).ok_or_else(|| Problem::plain(MISSING_KEY))?;
+    let password = (desk == Desk::Git).then(|| password(headers)).flatten();
+    let shown = password.as_deref().or_else(|| shown_key(headers, desk));
+    let shown = shown.ok_or_else(|| Problem::plain(MISSING_KEY))?;
     if shown.len() > KEY_BYTES_MAX {
         return Err(Problem::plain(INVALID_KEY));
     }
@@ -63,6 +65,8 @@ pub(crate) enum Desk {
     Public,
     /// The same, and `X-Admin-API-Key` before them.
     Admin,
+    /// The same, and the password of `Authorization: Basic`, with any user name.
+    Git,
 }
 
 fn shown_key(headers: &HeaderMap, desk: Desk) -> Option<&str> {
@@ -75,6 +79,39 @@ fn shown_key(headers: &HeaderMap, desk: Desk) -> Option<&str> {
         .map(|(_, key)| key.trim());
     let admin = text("x-admin-api-key").filter(|_| desk == Desk::Admin);
     admin.or_else(|| text("x-api-key")).or(bearer).filter(|key| !key.is_empty())
+}
+
+/// The password of `Authorization: Basic`.
+fn password(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, encoded) = value.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") || encoded.len() > 2 * KEY_BYTES_MAX {
+        return None;
+    }
+    let decoded = String::from_utf8(base64(encoded.trim())?).ok()?;
+    let (_user, password) = decoded.split_once(':')?;
+    (!password.is_empty()).then(|| password.to_owned())
+}
+
+/// The bytes that a text of base 64 stands for; padding may be absent.
+fn base64(text: &str) -> Option<Vec<u8>> {
+    let (mut bytes, mut bits, mut held) = (Vec::new(), 0_u32, 0_u32);
+    for letter in text.trim_end_matches('=').bytes() {
+        let value = match letter {
+            b'A'..=b'Z' => letter - b'A',
+            b'a'..=b'z' => letter - b'a' + 26,
+            b'0'..=b'9' => letter - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        (bits, held) = (bits << 6 | u32::from(value), held + 6);
+        if held >= 8 {
+            held -= 8;
+            bytes.push(u8::try_from(bits >> held & 0xff).ok()?);
+        }
+    }
+    Some(bytes)
 }
 
 #[cfg(test)]
@@ -99,6 +136,21 @@ mod tests {
             check(desk, &[("authorization", "Bearer")], None);
             check(desk, &[("x-api-key", "")], None);
             check(desk, &[], None);
+        }
+    }
+
+    #[test]
+    fn git_shows_a_key_as_its_password() {
+        let check = |value: &'static str, expected: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, header::HeaderValue::from_static(value));
+            assert_eq!(password(&headers).as_deref(), expected, "{value}");
+        };
+        check("Basic bWU6cm10XzAx", Some("rmt_01"));
+        check("basic OnJtdF8w", Some("rmt_0"));
+        check("Basic bWU6YTpiPQ==", Some("a:b="));
+        for bad in ["Basic", "Basic bWU6", "Basic bWU", "Basic !", "Bearer bWU6cm10XzAx"] {
+            check(bad, None);
         }
     }
 

@@ -17,6 +17,7 @@ mod dispatches;
 mod events;
 mod follow;
 mod frames;
+mod git;
 mod hosts;
 mod invocations;
 mod security;

@@ -61,6 +61,7 @@ kinds! {
     TIMED_OUT = REQUEST_TIMEOUT { code: "timed-out", title: "The request came too slowly" }
     TOO_MANY = TOO_MANY_REQUESTS { code: "too-many-requests", title: "Too many wait already" }
     UNAVAILABLE = SERVICE_UNAVAILABLE { code: "unavailable", title: "Not possible at the moment" }
+    GIT_MISSING = NOT_IMPLEMENTED { code: "git-not-installed", title: "Git is not installed on this server" }
     STORAGE_FULL = INSUFFICIENT_STORAGE { code: "storage-full", title: "The disk takes no more" }
     INTERNAL = INTERNAL_SERVER_ERROR { code: "internal", title: "Our own fault" }
 }
@@ -117,6 +118,10 @@ impl Problem {
 
     fn body(&self, form: Form) -> (HeaderValue, String) {
         let (content_type, mut body) = match form {
+            Form::Words => {
+                let text = format!("{}\n", self.detail);
+                return (HeaderValue::from_static("text/plain; charset=utf-8"), text);
+            }
             Form::Detail => ("application/json", json!({ "detail": self.detail })),
             Form::Problem => (
                 "application/problem+json",
@@ -143,6 +148,8 @@ pub(crate) enum Form {
     Detail,
     /// RFC 9457.
     Problem,
+    /// Plain words, which git shows to its user.
+    Words,
 }
 
 impl Form {
@@ -179,7 +186,9 @@ pub(crate) fn in_words(mut response: Response, form: Form) -> Response {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
     }
     if status == StatusCode::UNAUTHORIZED {
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        // Git asks its user for a password where it is told so.
+        let asks = if form == Form::Words { "Basic realm=\"Remit\"" } else { "Bearer" };
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(asks));
     }
     *response.body_mut() = body.into();
     response

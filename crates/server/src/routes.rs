@@ -14,7 +14,9 @@ use crate::access::{Desk, identify};
 use crate::api::{Api, Parts};
 use crate::problem::{Form, METHOD, NOT_FOUND, Problem, in_words};
 use crate::workspace::{diff, files, history, invites, knowledge, members, own, upload};
-use crate::{admin, catalog, chat, dispatches, events, invocations, security, sessions, workspace};
+use crate::{
+    admin, catalog, chat, dispatches, events, git, invocations, security, sessions, workspace,
+};
 
 /// The method of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,6 +199,9 @@ routes! {
     Get    "/agent/workspace/links"           ReadWorkspace => knowledge::links;
     Get    "/agent/workspace/graph"           ReadWorkspace => knowledge::graph;
     Get    "/agent/workspace/check"           ReadWorkspace => knowledge::check;
+    Get    "/git/{workspace}/info/refs"       ReadWorkspace => git::refs;
+    Post   "/git/{workspace}/git-upload-pack" ReadWorkspace => git::upload_pack;
+    Post   "/git/{workspace}/git-receive-pack" WriteWorkspace => git::receive_pack;
     Get    "/admin/users"                     ReadPeople    => admin::people;
     Post   "/admin/users"                     AddPerson     => admin::add_person;
     Get    "/admin/users/{id}/tokens"         ReadKeys      => admin::keys;
@@ -206,7 +211,11 @@ routes! {
 
 impl Route {
     fn desk(&self) -> Desk {
-        if self.path.starts_with("/admin/") { Desk::Admin } else { Desk::Public }
+        match self.path {
+            path if path.starts_with("/admin/") => Desk::Admin,
+            path if path.starts_with("/git/") => Desk::Git,
+            _ => Desk::Public,
+        }
     }
 }
 
@@ -227,7 +236,8 @@ pub fn router(parts: Parts) -> Router {
 
 /// What holds for every request, known route or not.
 async fn front(State(api): State<Api>, request: Request, next: Next) -> Response {
-    let form = Form::asked(request.headers());
+    let of_git = request.uri().path().starts_with("/git/");
+    let form = if of_git { Form::Words } else { Form::asked(request.headers()) };
     let admitted = api.hosts.admit(request.uri(), request.headers());
     let response = match admitted {
         Ok(()) => next.run(request).await,

@@ -27,6 +27,7 @@ mod patch;
 mod path;
 mod point;
 mod policy;
+mod receive;
 mod rename;
 mod repository;
 mod review;
@@ -57,6 +58,7 @@ pub use patch::{
 pub use path::{Shown, TreePath};
 pub use point::{Point, Probe};
 pub use policy::{Limits, Reason, Refusal, Refusals};
+pub use receive::{Quarantine, Received, Why};
 pub use repository::{Repository, Seed};
 pub use review::{Review, Reviewed};
 pub use root::{EntryKind, Root, RootError};

@@ -138,6 +138,11 @@ const RESERVED: [&str; 13] = [
     "approved-by",
 ];
 
+/// Whether only the platform writes trailers of this key.
+pub(crate) fn is_reserved(key: &str) -> bool {
+    RESERVED.contains(&key.to_ascii_lowercase().as_str())
+}
+
 fn body_line(number: usize, line: &str) -> String {
     let plain = |letter: &char| *letter == '\t' || !letter.is_control();
     let line: String = line.chars().filter(plain).collect();

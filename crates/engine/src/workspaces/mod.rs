@@ -6,6 +6,7 @@
 
 pub mod diff;
 pub mod files;
+pub mod push;
 pub mod template;
 mod view;
 

@@ -312,13 +312,12 @@ pub(super) fn seconds(at: Time) -> i64 {
     i64::try_from(at.as_ms() / 1_000).unwrap_or(i64::MAX)
 }
 
+/// The mail address of the committer of every commit.
+pub(super) const PLATFORM_EMAIL: &str = "remit@localhost";
+
 /// The committer of every commit: trusted code, not the agent.
 pub(super) fn platform(at: Time) -> Signature {
-    Signature {
-        name: "Remit".to_owned(),
-        email: "remit@localhost".to_owned(),
-        seconds: seconds(at),
-    }
+    Signature { name: "Remit".to_owned(), email: PLATFORM_EMAIL.to_owned(), seconds: seconds(at) }
 }
 
 fn attribution(turn: &TurnCommit) -> Attribution {

@@ -55,6 +55,9 @@ const EXPECTED: &[(&str, &str, [u16; 5])] = &[
     ("GET", "/agent/workspace/links", [401, 404, 200, 200, 200]),
     ("GET", "/agent/workspace/graph", [401, 404, 200, 200, 200]),
     ("GET", "/agent/workspace/check", [401, 404, 200, 200, 200]),
+    ("GET", "/git/{workspace}/info/refs", [401, 404, 200, 200, 200]),
+    ("POST", "/git/{workspace}/git-upload-pack", [401, 404, 200, 200, 200]),
+    ("POST", "/git/{workspace}/git-receive-pack", [401, 404, 403, 200, 200]),
     ("GET", "/admin/users", [401, 403, 403, 403, 200]),
     ("POST", "/admin/users", [401, 403, 403, 403, 200]),
     ("GET", "/admin/users/{id}/tokens", [401, 404, 403, 200, 200]),
@@ -137,6 +140,10 @@ async fn status(
     };
     let id = if path == "/agent/workspace/invites/{id}" { invite(things).await } else { id };
     let mut asked = path.replace("{id}", &id).replace("{user}", &things.user);
+    asked = asked.replace("{workspace}", &format!("{}.git", things.workspace));
+    if asked.ends_with("/info/refs") {
+        asked.push_str("?service=git-upload-pack");
+    }
     if asked.ends_with("/events") {
         asked.push_str("?follow=false");
     }
@@ -169,6 +176,8 @@ async fn status(
     let mut request = caller.request(method.as_str(), &asked);
     if path.ends_with("/upload") {
         request = form(request, &[("file", Some("up.md"), b"loaded")]);
+    } else if path.starts_with("/git/") {
+        request = request.body("0000");
     } else if matches!(method, Method::Post | Method::Put) {
         request = request.json(&body);
     }

@@ -11,6 +11,7 @@ mod chat;
 mod claude_code;
 mod command_line;
 mod conversation;
+mod git;
 mod hostile_agents;
 mod kills;
 mod knowledge;

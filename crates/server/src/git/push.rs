@@ -1,0 +1,246 @@
+//! A push: one command for `main`, a pack that is unpacked in a quarantine, and a report in words.
+
+use axum::Extension;
+use axum::body::{Body, BodyDataStream};
+use axum::extract::{Path, State};
+use axum::response::Response;
+use engine::workspaces::push::NotTaken;
+use futures_util::StreamExt;
+use model::CommitId;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tracing::{error, info};
+use trust::Action;
+
+use super::packet::{self, Read};
+use super::{find, start, typed};
+use crate::access::Caller;
+use crate::api::Api;
+use crate::problem::{INTERNAL, MALFORMED, Problem, TIMED_OUT, TOO_LARGE};
+use crate::workspace::Place;
+
+/// What the commands of a push may have, in bytes.
+const COMMANDS_BYTES_MAX: usize = 64 << 10;
+/// The largest pack of a push, in bytes.
+const PACK_BYTES_MAX: u64 = 128 << 20;
+/// How long a push may take to come.
+const TIME_MAX: Duration = Duration::from_mins(10);
+const MAIN: &str = "refs/heads/main";
+const NOTHING: &str = "0000000000000000000000000000000000000000";
+
+/// Tells what is there and what is understood.
+pub(super) async fn advertise(api: &Api, place: &Place) -> Result<Response, Problem> {
+    let head = api.workspaces.head(place.workspace.id).await?;
+    let head = head.map_or_else(|| NOTHING.to_owned(), |head| head.to_string());
+    let version = api.defaults.version;
+    let line = format!(
+        "{head} {MAIN}\0report-status side-band-64k ofs-delta quiet agent=remit/{version}\n"
+    );
+    let mut told = packet::line(b"# service=git-receive-pack\n");
+    told.extend_from_slice(packet::FLUSH);
+    told.extend(packet::line(line.as_bytes()));
+    told.extend_from_slice(packet::FLUSH);
+    Ok(typed("application/x-git-receive-pack-advertisement", told.into()))
+}
+
+/// What is to become of a ref.
+#[derive(Debug, PartialEq, Eq)]
+struct Command {
+    from: String,
+    to: String,
+    name: String,
+    side_band: bool,
+}
+
+/// `POST /git/{workspace}/git-receive-pack`.
+pub(crate) async fn receive_pack(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Path(workspace): Path<String>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let write = |role| Action::WriteWorkspace { role };
+    let place = find(&api, &caller, &workspace, write).await?;
+    let push = tokio::time::timeout(TIME_MAX, receive(&api, &caller, &place, body)).await;
+    let report = push.unwrap_or_else(|_| Err(Problem::plain(TIMED_OUT)))?;
+    Ok(typed("application/x-git-receive-pack-result", report.into()))
+}
+
+async fn receive(
+    api: &Api,
+    caller: &Caller,
+    place: &Place,
+    body: Body,
+) -> Result<Vec<u8>, Problem> {
+    let mut body = Pieces { stream: body.into_data_stream(), next: Vec::new() };
+    let commands = body.commands().await?;
+    let [command] = commands.as_slice() else {
+        if commands.is_empty() {
+            return Ok(Vec::new()); // a client that asks whether it may
+        }
+        body.throw_away().await?;
+        return Ok(refused(&commands, "push one branch at a time"));
+    };
+    let why = match (command.name.as_str(), command.to.as_str()) {
+        (MAIN, NOTHING) => Some("main cannot be deleted"),
+        (MAIN, _) => None,
+        _ => Some("only main is kept here: push to main"),
+    };
+    if let Some(why) = why {
+        body.throw_away().await?;
+        return Ok(refused(&commands, why));
+    }
+    let id = place.workspace.id;
+    let (quarantine, path) = api.workspaces.quarantine(id).await?;
+    let largest = format!("--max-input-size={PACK_BYTES_MAX}");
+    let arguments = ["index-pack", "--stdin", "--strict", "--fix-thin", &largest];
+    let mut run = start(api, path, &arguments).await?;
+    let mut stdin = run.run.child.stdin.take().ok_or_else(|| Problem::plain(INTERNAL))?;
+    let taken = body.copy(&mut stdin).await?;
+    drop(stdin);
+    let mut name = Vec::new();
+    if let Some(stdout) = run.run.child.stdout.as_mut() {
+        // What it says is of no interest, as long as it can say it.
+        drop(stdout.take(1 << 10).read_to_end(&mut name).await);
+    }
+    let unpacked = run.run.child.wait().await.is_ok_and(|status| status.success());
+    drop(run);
+    if !taken || !unpacked {
+        return Ok(refused(&commands, "the pack is broken, incomplete or larger than 128 MiB"));
+    }
+    let (Ok(from), Ok(to)) = (command.from.parse::<CommitId>(), command.to.parse::<CommitId>())
+    else {
+        return Ok(refused(&commands, "not a commit"));
+    };
+    let workspaces = api.workspaces.clone();
+    let taken =
+        api.finish(async move { workspaces.take_in(id, quarantine, from, to).await }).await?;
+    match taken {
+        Ok(commits) => {
+            info!(workspace = %id, subject = %caller.subject, commits, "a push was taken in");
+            Ok(report(&commands, "ok"))
+        }
+        Err(NotTaken::Workspace(cause)) => {
+            error!(workspace = %id, %cause, "a push could not be taken in");
+            Ok(refused(&commands, "the push cannot be read, or the workspace not be written"))
+        }
+        Err(why) => Ok(refused(&commands, &why.to_string())),
+    }
+}
+
+fn refused(commands: &[Command], why: &str) -> Vec<u8> {
+    report(commands, why)
+}
+
+/// The report on every command: `ok`, or why not.
+fn report(commands: &[Command], outcome: &str) -> Vec<u8> {
+    let mut lines = packet::line(b"unpack ok\n");
+    for command in commands {
+        let line = match outcome {
+            "ok" => format!("ok {}\n", command.name),
+            why => format!("ng {} {why}\n", command.name),
+        };
+        lines.extend(packet::line(line.as_bytes()));
+    }
+    lines.extend_from_slice(packet::FLUSH);
+    if !commands.iter().any(|command| command.side_band) {
+        return lines;
+    }
+    let mut told = packet::line(&[b"\x01", lines.as_slice()].concat());
+    told.extend_from_slice(packet::FLUSH);
+    told
+}
+
+/// The body, piece by piece.
+struct Pieces {
+    stream: BodyDataStream,
+    next: Vec<u8>,
+}
+
+impl Pieces {
+    async fn more(&mut self) -> Result<bool, Problem> {
+        match self.stream.next().await {
+            Some(Ok(piece)) => {
+                self.next.extend_from_slice(&piece);
+                Ok(true)
+            }
+            Some(Err(_)) => Err(Problem::new(MALFORMED, "the push was cut off")),
+            None => Ok(false),
+        }
+    }
+
+    /// The commands, at most so many bytes of them; the pack follows.
+    async fn commands(&mut self) -> Result<Vec<Command>, Problem> {
+        let broken = || Problem::new(MALFORMED, "these are no commands of a push");
+        let (mut commands, mut at) = (vec![], 0);
+        loop {
+            match packet::read(&self.next[at..]) {
+                Read::Line(line, rest) => {
+                    commands.push(command(line).ok_or_else(broken)?);
+                    at = self.next.len() - rest.len();
+                }
+                Read::Flush(rest) => {
+                    at = self.next.len() - rest.len();
+                    self.next.drain(..at);
+                    return Ok(commands);
+                }
+                Read::More if self.next.len() > COMMANDS_BYTES_MAX => {
+                    return Err(Problem::new(TOO_LARGE, "a push has at most 64 KiB of commands"));
+                }
+                Read::More => {
+                    if !self.more().await? {
+                        return Err(broken());
+                    }
+                }
+                Read::Broken => return Err(broken()),
+            }
+        }
+    }
+
+    /// Hands the rest on; whether all of it was taken.
+    async fn copy(&mut self, to: &mut tokio::process::ChildStdin) -> Result<bool, Problem> {
+        let (mut bytes, mut taken) = (0_u64, true);
+        loop {
+            let piece = std::mem::take(&mut self.next);
+            bytes += piece.len() as u64;
+            taken = taken && bytes <= PACK_BYTES_MAX && to.write_all(&piece).await.is_ok();
+            if bytes > 2 * PACK_BYTES_MAX {
+                return Err(Problem::new(TOO_LARGE, "a push has at most 128 MiB"));
+            }
+            if !self.more().await? {
+                return Ok(taken);
+            }
+        }
+    }
+
+    /// Reads the rest, so that the caller, who may read only after it has written, gets the answer.
+    async fn throw_away(&mut self) -> Result<(), Problem> {
+        let mut bytes = 0;
+        while self.more().await? {
+            bytes += self.next.len() as u64;
+            self.next.clear();
+            if bytes > PACK_BYTES_MAX {
+                return Err(Problem::new(TOO_LARGE, "a push has at most 128 MiB"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn command(line: &[u8]) -> Option<Command> {
+    let (line, capabilities) = match line.iter().position(|byte| *byte == 0) {
+        Some(end) => (&line[..end], &line[end + 1..]),
+        None => (line, &b""[..]),
+    };
+    let mut words = std::str::from_utf8(line).ok()?.trim_end().splitn(3, ' ');
+    let (from, to, name) = (words.next()?, words.next()?, words.next()?);
+    let is_id = |text: &str| text.len() == 40 && text.bytes().all(|it| it.is_ascii_hexdigit());
+    let is_plain = name.len() <= 255 && name.bytes().all(|byte| byte.is_ascii_graphic());
+    let side_band = capabilities.split(u8::is_ascii_whitespace).any(|it| it == b"side-band-64k");
+    (is_id(from) && is_id(to) && is_plain).then(|| Command {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        name: name.to_owned(),
+        side_band,
+    })
+}

@@ -1,0 +1,334 @@
+//! Takes in what somebody pushed: out of a quarantine, by the same policy as every commit, as a fast-forward. What is
+//! refused was never part of the repository. Never runs git; who fills the quarantine does.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    CommitId, Error, Limits, Reason, Repository,
+    commit::Move,
+    content::is_sound_attributes,
+    git::{
+        object::{Commit, Entry, Kind, Tree, mode, parse_commit, parse_tree},
+        pack::temp_path,
+        refs::MAIN,
+        store::Store,
+    },
+    id::Oid,
+    path::Shown,
+    policy::{check_name, check_target, fold, is_special},
+    trailer,
+};
+
+/// Commits of one push at most.
+const COMMITS_MAX: usize = 10_000;
+
+/// Entries of trees that are looked at in one push at most.
+const VISITS_MAX: usize = 500_000;
+
+/// An empty repository inside ours that sees our objects and that nobody else sees. Gone with all it holds when it is
+/// dropped, or when the repository is opened after a crash.
+#[derive(Debug)]
+pub struct Quarantine {
+    path: PathBuf,
+}
+
+impl Quarantine {
+    /// Where it is: the directory of a bare repository.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Quarantine {
+    fn drop(&mut self) {
+        if fs::remove_dir_all(&self.path).is_err() {
+            tracing::warn!("a quarantine could not be removed; the next start does");
+        }
+    }
+}
+
+/// What became of a push. Except for `Done`, nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Received {
+    /// The folder stands at what was pushed, durably.
+    Done {
+        /// How many commits came.
+        commits: usize,
+    },
+    /// What was pushed is not made on the newest commit.
+    NotForward,
+    /// Somebody else was quicker.
+    Moved,
+    /// A commit breaks a rule.
+    Refused {
+        /// Which commit.
+        commit: CommitId,
+        /// Where, made safe to show; empty where it is the commit itself.
+        path: Shown,
+        /// Which rule.
+        why: Why,
+    },
+}
+
+/// Why a commit is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// An entry breaks the policy of what a commit may hold.
+    Policy(Reason),
+    /// Its message has a trailer that only the platform writes, or it says that the platform made it.
+    Forged,
+    /// The push has too many commits or objects, or is too large.
+    TooMuch,
+}
+
+impl Repository {
+    /// A quarantine for one push.
+    pub fn quarantine(&self) -> Result<Quarantine, Error> {
+        let failed = Error::io("make a quarantine");
+        let quarantine = Quarantine { path: temp_path(&self.path) };
+        for directory in ["", "objects", "objects/info", "objects/pack", "refs", "refs/heads"] {
+            fs::create_dir(quarantine.path.join(directory)).map_err(&failed)?;
+        }
+        let alternates = format!("{}\n", self.objects().display());
+        let config =
+            "[core]\n\trepositoryformatversion = 0\n\tbare = true\n\thooksPath = /dev/null\n";
+        let files = [
+            ("HEAD", "ref: refs/heads/main\n"),
+            ("config", config),
+            ("objects/info/alternates", &alternates),
+        ];
+        for (name, content) in files {
+            fs::write(quarantine.path.join(name), content).map_err(&failed)?;
+        }
+        Ok(quarantine)
+    }
+
+    /// Moves the folder from `from`, which must be its newest commit, on to `tip`, which lies in `quarantine` and was
+    /// made on it: every commit between them is checked entry by entry against what it changed. `platform` is the
+    /// mail address that no commit of anybody else may name as its committer's.
+    pub fn receive(
+        &self,
+        quarantine: &Quarantine,
+        [from, tip]: [CommitId; 2],
+        platform: &str,
+    ) -> Result<Received, Error> {
+        let incoming = Store::open(&quarantine.path.join("objects"))?;
+        let mut push = Push {
+            ours: self,
+            incoming: &incoming,
+            objects: Vec::new(),
+            seen: HashSet::new(),
+            bytes: 0,
+            visits: 0,
+        };
+        let commits = match push.commits(from, tip)? {
+            Some(commits) if commits.len() <= COMMITS_MAX => commits,
+            Some(_) => return Ok(refused(tip, b"", Why::TooMuch)),
+            None => return Ok(Received::NotForward),
+        };
+        for (id, commit) in &commits {
+            if is_forged(commit, platform) {
+                return Ok(refused(*id, b"", Why::Forged));
+            }
+            if let Err((path, why)) = push.check(commit)? {
+                return Ok(refused(*id, &path, why));
+            }
+        }
+        let mut stage = self.stage();
+        let known = self.store.known();
+        let ids = commits.iter().map(|(id, _)| (Kind::Commit, *id.raw()));
+        for (kind, id) in push.objects.iter().copied().chain(ids) {
+            if !known.has(&id) {
+                stage.put_hashed(kind, id, &incoming.get(kind, &id)?)?;
+            }
+        }
+        let moved = self.publish(stage, Move { name: MAIN, from: Some(from), to: tip }, None)?;
+        Ok(if moved.is_moved() {
+            Received::Done { commits: commits.len() }
+        } else {
+            Received::Moved
+        })
+    }
+}
+
+fn refused(commit: CommitId, path: &[u8], why: Why) -> Received {
+    Received::Refused { commit, path: Shown::new(path), why }
+}
+
+/// Whether a commit that somebody pushes poses as one of the platform's.
+fn is_forged(commit: &Commit, platform: &str) -> bool {
+    let (_, trailers) = trailer::split(&commit.message);
+    crate::Signature::parse(&commit.committer).email == platform
+        || trailers.iter().any(|it| trailer::is_reserved(it.key()))
+}
+
+struct Push<'a> {
+    ours: &'a Repository,
+    incoming: &'a Store,
+    /// What the commits hold that their first parents do not.
+    objects: Vec<(Kind, Oid)>,
+    seen: HashSet<Oid>,
+    bytes: u64,
+    visits: usize,
+}
+
+/// An entry that is refused: its path, and why.
+type Refused = (Vec<u8>, Why);
+
+impl Push<'_> {
+    /// The commits that are new to the folder's history; `None` if they are not made on `from`. What lies in the
+    /// repository and is no part of that history (what waits for somebody, sessions) is as new as any other.
+    fn commits(
+        &self,
+        from: CommitId,
+        tip: CommitId,
+    ) -> Result<Option<Vec<(CommitId, Commit)>>, Error> {
+        let (mut new, mut waiting, mut seen) = (Vec::new(), vec![tip], HashSet::from([tip]));
+        let mut forward = false;
+        let known = self.ours.store.known();
+        while let Some(id) = waiting.pop() {
+            if id == from {
+                forward = true;
+                continue;
+            }
+            if known.has(id.raw()) && self.ours.is_in_history(id)? {
+                continue;
+            }
+            let Some(raw) = self.incoming.find(Kind::Commit, id.raw())? else {
+                return Err(Error::NoCommit { commit: id });
+            };
+            let commit = parse_commit(&raw, id.raw())?;
+            let parents = commit.parents.iter().copied().map(CommitId::new);
+            waiting.extend(parents.filter(|parent| seen.insert(*parent)));
+            new.push((id, commit));
+            if new.len() > COMMITS_MAX {
+                break;
+            }
+        }
+        Ok((forward || new.len() > COMMITS_MAX).then_some(new))
+    }
+
+    fn tree(&self, id: &Oid) -> Result<Tree, Error> {
+        parse_tree(&self.incoming.get(Kind::Tree, id)?, id)
+    }
+
+    /// Checks what a commit changed against its first parent, and notes it.
+    fn check(&mut self, commit: &Commit) -> Result<Result<(), Refused>, Error> {
+        let before = match commit.parents.first() {
+            Some(parent) => {
+                let raw = self.incoming.get(Kind::Commit, parent)?;
+                Some(parse_commit(&raw, parent)?.tree)
+            }
+            None => None,
+        };
+        if before == Some(commit.tree) {
+            return Ok(Ok(()));
+        }
+        self.directory(before, commit.tree, &mut Vec::new())
+    }
+
+    fn directory(
+        &mut self,
+        before: Option<Oid>,
+        after: Oid,
+        path: &mut Vec<Vec<u8>>,
+    ) -> Result<Result<(), Refused>, Error> {
+        let shown = |path: &[Vec<u8>]| path.join(&b'/');
+        let tree = self.tree(&after)?;
+        let old = before.map(|before| self.tree(&before)).transpose()?.unwrap_or_default();
+        if !self.note(Kind::Tree, after) {
+            return Ok(Err((shown(path), Why::TooMuch)));
+        }
+        let mut folded: HashMap<String, bool> = HashMap::new();
+        for name in tree.keys() {
+            let is_new = !old.contains_key(name);
+            let twin = folded.insert(fold(&String::from_utf8_lossy(name)), is_new);
+            if twin.is_some_and(|twin_is_new| is_new || twin_is_new) {
+                path.push(name.clone());
+                return Ok(Err((shown(path), Why::Policy(Reason::CaseTwin))));
+            }
+        }
+        for (name, entry) in tree {
+            let stood = old.get(&name).copied();
+            if stood == Some(entry) {
+                continue;
+            }
+            path.push(name.clone());
+            if let Err(reason) = check_place(&name, path) {
+                return Ok(Err((shown(path), Why::Policy(reason))));
+            }
+            if entry.is_tree() {
+                let below = stood.filter(Entry::is_tree).map(|entry| entry.id);
+                if let Err(refused) = self.directory(below, entry.id, path)? {
+                    return Ok(Err(refused));
+                }
+            } else {
+                match self.file(&name, entry, path.len())? {
+                    Err(why) => return Ok(Err((shown(path), why))),
+                    Ok(()) if !self.note(Kind::Blob, entry.id) => {
+                        return Ok(Err((shown(path), Why::TooMuch)));
+                    }
+                    Ok(()) => {}
+                }
+            }
+            path.pop();
+        }
+        Ok(Ok(()))
+    }
+
+    fn file(&mut self, name: &[u8], entry: Entry, depth: usize) -> Result<Result<(), Why>, Error> {
+        let policy = |reason| Ok(Err(Why::Policy(reason)));
+        match entry.mode {
+            mode::FILE | mode::EXECUTABLE | mode::LINK => {}
+            mode::SUBMODULE => return policy(Reason::Submodules),
+            _ => return policy(Reason::Device),
+        }
+        let size = self.incoming.size(&entry.id)?.map_or(u64::MAX, |size| size as u64);
+        if size > Limits::WORKSPACE.file_bytes_max {
+            return policy(Reason::TooLarge);
+        }
+        self.bytes += size;
+        if self.bytes > 2 * Limits::WORKSPACE.total_bytes_max {
+            return Ok(Err(Why::TooMuch));
+        }
+        if entry.mode == mode::LINK {
+            if is_special(&String::from_utf8_lossy(name)) {
+                return policy(Reason::LinkIsSpecial);
+            }
+            let target = self.incoming.get(Kind::Blob, &entry.id)?;
+            return Ok(check_target(&target, depth).map_err(Why::Policy));
+        }
+        if name == b".gitattributes"
+            && !is_sound_attributes(&self.incoming.get(Kind::Blob, &entry.id)?)
+        {
+            return policy(Reason::Attributes);
+        }
+        Ok(Ok(()))
+    }
+
+    /// Notes an object to be taken in; whether there is room for it. One that stands in many places counts for each:
+    /// a few trees that hold each other many times over must not be walked for ever.
+    fn note(&mut self, kind: Kind, id: Oid) -> bool {
+        self.visits += 1;
+        if self.seen.insert(id) {
+            self.objects.push((kind, id));
+        }
+        self.visits <= VISITS_MAX
+    }
+}
+
+fn check_place(name: &[u8], path: &[Vec<u8>]) -> Result<(), Reason> {
+    let limits = Limits::WORKSPACE;
+    check_name(name)?;
+    if path.len() > limits.depth_max {
+        return Err(Reason::TooDeep);
+    }
+    if path.iter().map(|name| name.len() + 1).sum::<usize>() > limits.path_bytes_max + 1 {
+        return Err(Reason::PathTooLong);
+    }
+    Ok(())
+}
