@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use async_trait::async_trait;
 use engine::port::{Caller, Clock, Door, Gate, OpenGate};
 use engine::task::{TaskKind, Tasks};
-use model::{Event, ModelApi};
+use model::{Event, ModelApi, Runner, RunnerName};
 use tokio::sync::Semaphore;
 use tokio_util::sync::DropGuard;
 
@@ -21,8 +21,10 @@ use crate::upstream::Upstream;
 
 /// What a broker is made of.
 pub struct Setup {
-    /// Where models are reached; the first that speaks the dialect of a request answers it, or else
-    /// the first of all, to which it is translated. Empty: the demo model answers everything.
+    /// Where models are reached: the first that is for the caller's runner; or else, of those that
+    /// are for all, the first that speaks the dialect of a request, or the first, to which it is
+    /// translated. A caller may name another as `endpoint/model`. Empty: the demo model answers
+    /// everything.
     pub endpoints: Vec<Endpoint>,
     /// Bounds on requests and answers.
     pub limits: Limits,
@@ -42,13 +44,27 @@ impl std::fmt::Debug for Setup {
 }
 
 impl Setup {
-    fn endpoint(&self, api: ModelApi) -> Option<&Endpoint> {
-        let speaks = self.endpoints.iter().find(|endpoint| endpoint.api == api);
-        speaks.or(self.endpoints.first())
+    /// The endpoint that answers where none is named.
+    fn endpoint(&self, runner: &RunnerName, api: ModelApi) -> Option<&Endpoint> {
+        let own = self.endpoints.iter().find(|endpoint| endpoint.runners.contains(runner));
+        let for_all = || self.endpoints.iter().filter(|endpoint| endpoint.runners.is_empty());
+        let speaks = || for_all().find(|endpoint| endpoint.api == api);
+        own.or_else(speaks).or_else(|| for_all().next())
     }
 
-    fn model(&self, api: ModelApi) -> &str {
-        self.endpoint(api).map_or(demo::MODEL, |endpoint| &endpoint.model)
+    /// The endpoint and model that a caller named, if it named one.
+    fn named(&self, asked: &str, usual: &Endpoint) -> Result<Option<Endpoint>, Refusal> {
+        if let Some((name, model)) = asked.split_once('/')
+            && let Some(endpoint) = self.endpoints.iter().find(|endpoint| endpoint.name == name)
+        {
+            let allowed = endpoint.with(model);
+            return allowed.map(Some).ok_or_else(|| Refusal::Model { endpoint: name.to_owned() });
+        }
+        Ok(usual.with(asked))
+    }
+
+    fn model(&self, runner: &RunnerName, api: ModelApi) -> &str {
+        self.endpoint(runner, api).map_or(demo::MODEL, |endpoint| &endpoint.model)
     }
 }
 
@@ -101,8 +117,8 @@ impl Gate for Broker {
         Ok(Box::new(Open { _stop: stop.drop_guard() }))
     }
 
-    fn model(&self, api: ModelApi) -> String {
-        self.setup.model(api).to_owned()
+    fn model(&self, runner: &Runner) -> String {
+        self.setup.model(&runner.name, runner.model_api).to_owned()
     }
 }
 
@@ -131,7 +147,8 @@ pub(crate) struct Serving {
 #[derive(Debug)]
 pub(crate) enum Answers<'a> {
     Demo,
-    Endpoint(&'a Upstream, &'a Endpoint),
+    Usual(&'a Upstream, &'a Endpoint),
+    Named(&'a Upstream, Box<Endpoint>),
 }
 
 impl Serving {
@@ -139,17 +156,33 @@ impl Serving {
         Arc::clone(&self.setup.clock)
     }
 
-    /// The model that a caller of this dialect reaches.
-    pub(crate) fn model(&self, api: ModelApi) -> &str {
-        self.setup.model(api)
+    /// The model that this caller reaches when it names none.
+    pub(crate) fn model(&self) -> &str {
+        self.setup.model(&self.caller.runner, self.caller.model_api)
     }
 
-    /// What answers a request of this dialect.
-    pub(crate) fn answers(&self, api: ModelApi) -> Answers<'_> {
-        match (&self.upstream, self.setup.endpoint(api)) {
-            (Some(upstream), Some(endpoint)) => Answers::Endpoint(upstream, endpoint),
-            _ => Answers::Demo,
-        }
+    /// Whether it matters which model a caller names.
+    pub(crate) fn has_choice(&self) -> bool {
+        let endpoints = &self.setup.endpoints;
+        endpoints.len() > 1 || endpoints.iter().any(|endpoint| !endpoint.models.is_empty())
+    }
+
+    /// What answers a request of this dialect that names this model. A name nobody knows is that of
+    /// a model of the agent's own choice, which does not count.
+    pub(crate) fn answers(
+        &self,
+        api: ModelApi,
+        asked: Option<&str>,
+    ) -> Result<Answers<'_>, Refusal> {
+        let usual = self.setup.endpoint(&self.caller.runner, api);
+        let (Some(upstream), Some(usual)) = (&self.upstream, usual) else {
+            return Ok(Answers::Demo);
+        };
+        let named = asked.map_or(Ok(None), |asked| self.setup.named(asked, usual))?;
+        Ok(match named {
+            Some(named) => Answers::Named(upstream, Box::new(named)),
+            None => Answers::Usual(upstream, usual),
+        })
     }
 
     /// A name for an answer, unique among those of this dispatch on this server.

@@ -1,10 +1,13 @@
 //! Where a model is reached: the address and the key that only the gate knows. Never sends anything.
 
 use hyper::header::HeaderValue;
-use model::ModelApi;
+use model::{ModelApi, RunnerName};
 use reqwest::Url;
 
 use crate::secret::Secret;
+
+/// The longest name of a model, in bytes.
+const MODEL_BYTES_MAX: usize = 256;
 
 /// What an endpoint is made of, unchecked.
 #[derive(Debug, Clone)]
@@ -19,6 +22,10 @@ pub struct EndpointParts {
     pub key: Option<Secret>,
     /// The model that every request asks for, whatever the caller named.
     pub model: String,
+    /// Other models of it that a caller may ask for by name.
+    pub models: Vec<String>,
+    /// The runners whose agents it is for; empty: all others.
+    pub runners: Vec<RunnerName>,
     /// The most tokens that it takes as the limit of an answer; agents of other dialects may ask for
     /// more than it knows. Absent: what the agent asks for.
     pub max_tokens: Option<u64>,
@@ -32,6 +39,8 @@ pub struct Endpoint {
     pub(crate) base: Url,
     pub(crate) key: Option<Secret>,
     pub(crate) model: String,
+    pub(crate) models: Vec<String>,
+    pub(crate) runners: Vec<RunnerName>,
     pub(crate) max_tokens: Option<u64>,
 }
 
@@ -52,8 +61,8 @@ pub enum BadEndpoint {
         /// The endpoint.
         name: String,
     },
-    /// The model has no name, or one longer than 256 bytes.
-    #[error("the model of model endpoint `{name}` must have 1 to 256 bytes")]
+    /// A model has no name, or one longer than 256 bytes.
+    #[error("the models of model endpoint `{name}` must have 1 to 256 bytes")]
     Model {
         /// The endpoint.
         name: String,
@@ -63,15 +72,22 @@ pub enum BadEndpoint {
 impl Endpoint {
     /// Checks the parts.
     pub fn new(parts: EndpointParts) -> Result<Self, BadEndpoint> {
-        let EndpointParts { name, api, base_url, key, model, max_tokens } = parts;
+        let EndpointParts { name, api, base_url, key, model, models, runners, max_tokens } = parts;
         let Some(base) = base(&base_url) else { return Err(BadEndpoint::Url { name }) };
         if key.as_ref().is_some_and(|key| !sendable(key)) {
             return Err(BadEndpoint::Key { name });
         }
-        if model.is_empty() || model.len() > 256 {
+        let bad = |model: &String| model.is_empty() || model.len() > MODEL_BYTES_MAX;
+        if bad(&model) || models.iter().any(bad) {
             return Err(BadEndpoint::Model { name });
         }
-        Ok(Self { name, api, base, key, model, max_tokens })
+        Ok(Self { name, api, base, key, model, models, runners, max_tokens })
+    }
+
+    /// Itself with this model, if it may be asked for.
+    pub(crate) fn with(&self, model: &str) -> Option<Self> {
+        let allowed = model == self.model || self.models.iter().any(|allowed| allowed == model);
+        allowed.then(|| Self { model: model.to_owned(), ..self.clone() })
     }
 
     /// The address of `path`, which begins with a version.
@@ -116,6 +132,8 @@ mod tests {
             base_url: base_url.into(),
             key: Some(Secret::new("k".into())),
             model: "m".into(),
+            models: Vec::new(),
+            runners: Vec::new(),
             max_tokens: None,
         })
     }
@@ -156,6 +174,8 @@ mod tests {
                 base_url: "https://a.example".into(),
                 key: Some(Secret::new(key.into())),
                 model: "m".into(),
+                models: Vec::new(),
+                runners: Vec::new(),
                 max_tokens: None,
             };
             assert!(matches!(Endpoint::new(parts), Err(BadEndpoint::Key { .. })));

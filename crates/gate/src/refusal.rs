@@ -33,6 +33,10 @@ pub(crate) enum Refusal {
         "the request holds {what}, which cannot be said to the model endpoint `{endpoint}` in {speaks}: leave it out, or configure an endpoint that speaks the dialect of the request"
     )]
     Foreign { what: &'static str, endpoint: String, speaks: &'static str },
+    #[error(
+        "the model endpoint `{endpoint}` does not offer that model: ask for another, or have it added to the endpoint's `models`"
+    )]
+    Model { endpoint: String },
     #[error("the model endpoint `{endpoint}` answered with an error: {reason}")]
     Stated { endpoint: String, status: u16, reason: String },
     #[error(
@@ -67,6 +71,7 @@ impl Refusal {
             Self::BrokenBody | Self::BadRequest(_) | Self::Foreign { .. } => {
                 StatusCode::BAD_REQUEST
             }
+            Self::Model { .. } => StatusCode::FORBIDDEN,
             Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unreachable { .. } | Self::Redirect { .. } => StatusCode::BAD_GATEWAY,
             Self::Silent { .. } => StatusCode::GATEWAY_TIMEOUT,
@@ -89,6 +94,7 @@ impl Refusal {
             Self::Crowded => "crowded",
             Self::BadRequest(_) => "bad_request",
             Self::Foreign { .. } => "not_translatable",
+            Self::Model { .. } => "model_not_allowed",
             Self::Stated { .. } => "endpoint_error",
             Self::Unreachable { .. } => "endpoint_unreachable",
             Self::Silent { .. } => "endpoint_silent",

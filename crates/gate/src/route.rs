@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONNECTION, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use model::ModelApi;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::broker::{Answers, Serving};
@@ -162,19 +163,34 @@ async fn ask(
     call: Call,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
-    let answers = serving.answers(call.api());
     let (head, body) = request.into_parts();
     if call == Call::StreamGenerate && head.uri.query().is_none_or(|query| !asks_for_events(query))
     {
         return Err(Refusal::BadRequest("stream with ?alt=sse: nothing else is served".to_owned()));
     }
     let body = intake::take(body, &serving.room, &serving.limits).await?;
+    let asked = serving.has_choice().then(|| asked(head.uri.path(), &body.bytes)).flatten();
+    let answers = serving.answers(call.api(), asked.as_deref())?;
     let beta = head.uri.query() == Some("beta=true");
     let ask = Ask { call, beta, headers: head.headers, body };
     match answers {
         Answers::Demo => demo::answer(serving, ask).await,
-        Answers::Endpoint(upstream, endpoint) => upstream.answer(serving, endpoint, ask).await,
+        Answers::Usual(upstream, endpoint) => upstream.answer(serving, endpoint, ask).await,
+        Answers::Named(upstream, endpoint) => upstream.answer(serving, &endpoint, ask).await,
     }
+}
+
+/// The model that a request names: Gemini's in the path, all others' in the body.
+fn asked(path: &str, body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Head {
+        model: Option<String>,
+    }
+    if let Some(named) = path.strip_prefix("/v1beta/models/") {
+        let (model, _) = named.rsplit_once(':')?;
+        return Some(model.replace("%2F", "/"));
+    }
+    serde_json::from_slice::<Head>(body).ok()?.model
 }
 
 fn asks_for_events(query: &str) -> bool {
@@ -184,7 +200,7 @@ fn asks_for_events(query: &str) -> bool {
 /// The one model that this caller reaches.
 fn models(serving: &Serving) -> Response<Body> {
     let api = serving.caller.model_api;
-    let model = serving.model(api);
+    let model = serving.model();
     let shown = if model == demo::MODEL { demo::TITLE } else { model };
     let list = match api {
         ModelApi::AnthropicMessages => json!({

@@ -64,11 +64,11 @@ pub(crate) struct Machine {
     /// What builds sandboxes: native, or process, which does not isolate.
     #[arg(long, value_name = "KIND")]
     pub(crate) backend: Option<String>,
-    /// An Anthropic- or OpenAI-compatible endpoint; its key comes from `REMIT_MODEL__KEY` or
-    /// `REMIT_MODEL__KEY_FILE`.
+    /// A model endpoint, or `auto` for a model server of this machine; the key comes from
+    /// `REMIT_MODEL__KEY` or `REMIT_MODEL__KEY_FILE`.
     #[arg(long, value_name = "URL")]
     pub(crate) model_url: Option<String>,
-    /// The dialect of the endpoint: openai or anthropic.
+    /// The dialect of the endpoint: openai, responses, anthropic or gemini.
     #[arg(long, value_name = "API")]
     pub(crate) model_api: Option<String>,
     /// The model that is asked for.

@@ -75,6 +75,35 @@ pub(crate) struct Value {
 #[derive(Clone)]
 pub(crate) struct Config {
     values: BTreeMap<&'static str, Value>,
+    /// The model endpoints beside the first, by name: `[model.NAME]` of a file.
+    endpoints: BTreeMap<String, NamedEndpoint>,
+}
+
+/// A model endpoint of a file.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NamedEndpoint {
+    pub(crate) url: String,
+    #[serde(default)]
+    pub(crate) api: Option<String>,
+    pub(crate) name: String,
+    /// The path of a file that holds its key.
+    #[serde(default)]
+    pub(crate) key_file: Option<PathBuf>,
+    #[serde(default)]
+    pub(crate) models: Vec<String>,
+    #[serde(default)]
+    pub(crate) runners: Vec<String>,
+    #[serde(default)]
+    pub(crate) max_tokens: Option<u64>,
+}
+
+impl NamedEndpoint {
+    /// Its key, read from its file.
+    pub(crate) fn key(&self, name: &str) -> Result<Option<String>, Failed> {
+        let read = |path: &PathBuf| secret_file(path, &format!("model.{name}.key_file"));
+        self.key_file.as_ref().map(read).transpose()
+    }
 }
 
 impl Config {
@@ -92,7 +121,7 @@ impl Config {
         }
         let data = surroundings.data().to_string_lossy().into_owned();
         values.insert("server.data", Value { text: data, origin: Origin::Default });
-        let mut config = Self { values };
+        let mut config = Self { values, endpoints: BTreeMap::new() };
         for path in surroundings.files.iter().rev() {
             config.add_file(path)?;
         }
@@ -119,6 +148,14 @@ impl Config {
             };
             for (name, value) in settings {
                 let key = format!("{section}.{name}");
+                if let (true, toml::Value::Table(endpoint)) = (section == "model", value) {
+                    let endpoint =
+                        endpoint.clone().try_into().map_err(|problem: toml::de::Error| {
+                            bad(format!("`[{key}]` in {origin}: {}", problem.message()))
+                        })?;
+                    self.endpoints.insert(name.clone(), endpoint);
+                    continue;
+                }
                 let text = as_text(value).ok_or_else(|| {
                     bad(format!("`{key}` in {origin} is neither text, number nor list of texts"))
                 })?;
@@ -179,6 +216,11 @@ impl Config {
     /// The value of a number that has a default.
     pub(crate) fn number(&self, key: &str) -> u64 {
         self.text(key).and_then(|text| text.parse().ok()).unwrap_or_default()
+    }
+
+    /// The model endpoints beside the first.
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = (&String, &NamedEndpoint)> {
+        self.endpoints.iter()
     }
 
     /// The folder that holds everything.
@@ -302,6 +344,25 @@ mod tests {
         assert!(refused("[backend]\nkind = \"docker\"", &[]).contains("one of native, process"));
         assert!(refused("[backend]\nkind = true", &[]).contains("neither text"));
         assert!(refused("[", &[]).contains("remit.toml"));
+    }
+
+    #[test]
+    fn a_file_names_further_endpoints() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let key = folder.path().join("key");
+        std::fs::write(&key, "canary\n").expect("writable");
+        let file = format!(
+            "[model]\nname = \"m\"\n[model.big]\nurl = \"u\"\nname = \"n\"\nkey_file = {key:?}"
+        );
+        let config = load(&file, &[], vec![]).expect("valid");
+        assert_eq!(config.text("model.name"), Some("m"));
+        let (name, endpoint) = config.endpoints().next().expect("an endpoint");
+        assert_eq!((name.as_str(), endpoint.url.as_str()), ("big", "u"));
+        assert_eq!(endpoint.key(name).ok().flatten().as_deref(), Some("canary"));
+        assert!(!format!("{config:?} {endpoint:?}").contains("canary"));
+        assert!(refused("[model.big]\nurl = \"u\"", &[]).contains("model.big"));
+        let with_key = "[model.big]\nurl = \"u\"\nname = \"n\"\nkey = \"canary\"";
+        assert!(!refused(with_key, &[]).contains("canary"), "a misplaced key is not repeated");
     }
 
     #[test]

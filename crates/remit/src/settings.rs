@@ -51,7 +51,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "model.url",
         Kind::Text,
         None,
-        "an endpoint that is compatible with OpenAI, Anthropic or Gemini",
+        "a model endpoint; `auto`: a model server of this machine",
     ),
     setting(
         "model.api",

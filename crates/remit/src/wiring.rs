@@ -23,7 +23,7 @@ use server::{Defaults, Hosts};
 use tokio::net::TcpListener;
 
 use crate::backend;
-use crate::config::Config;
+use crate::config::{Config, NamedEndpoint};
 use crate::exit::{Exit, Failed};
 use crate::profile::Profile;
 use crate::seed::Ground;
@@ -65,7 +65,7 @@ impl Server {
         let workspaces = Workspaces::new(&data, work.clone()).context("cannot make folders")?;
         let runners = runners(&data)?;
         let settings = settings(config, &runners, &data)?;
-        let model = gate.model(runners[&settings.runner].model_api);
+        let model = gate.model(&runners[&settings.runner]);
         let defaults = Defaults {
             runners: runners.values().cloned().collect(),
             runner: settings.runner.clone(),
@@ -177,7 +177,8 @@ fn open_ledger(data: &Path) -> anyhow::Result<SqliteLedger> {
 
 /// The gate's broker, with the endpoint that is configured; with none, the demo model answers.
 fn broker(config: &Config, tasks: &Tasks, clock: Arc<dyn Clock>) -> anyhow::Result<Broker> {
-    let endpoints = endpoint(config)?.into_iter().collect();
+    let named = config.endpoints().map(|(name, endpoint)| named(name, endpoint));
+    let endpoints = endpoint(config)?.map(Ok).into_iter().chain(named).collect::<Result<_, _>>()?;
     let setup = Setup { endpoints, limits: gate::Limits::default(), tasks: tasks.clone(), clock };
     Ok(Broker::new(setup)?)
 }
@@ -189,22 +190,50 @@ pub(crate) fn endpoint(config: &Config) -> Result<Option<Endpoint>, Failed> {
         Failed::new(Exit::Config, "model.url is set, model.name is not")
             .next("name the model with --model or REMIT_MODEL__NAME")
     })?;
-    let api = match config.text("model.api") {
-        Some("anthropic") => ModelApi::AnthropicMessages,
-        Some("responses") => ModelApi::OpenaiResponses,
-        Some("gemini") => ModelApi::Gemini,
-        _ => ModelApi::OpenaiChat,
-    };
     let parts = EndpointParts {
         name: "model".to_owned(),
-        api,
+        api: config.text("model.api").and_then(dialect).unwrap_or(ModelApi::OpenaiChat),
         base_url: url.to_owned(),
         key: config.text("model.key").map(|key| Secret::new(key.to_owned())),
         model: model.to_owned(),
+        models: Vec::new(),
+        runners: Vec::new(),
         max_tokens: config.text("model.max_tokens").and_then(|most| most.parse().ok()),
     };
     let endpoint = Endpoint::new(parts);
     endpoint.map(Some).map_err(|problem| Failed::new(Exit::Config, problem.to_string()))
+}
+
+/// The dialect of this name.
+fn dialect(name: &str) -> Option<ModelApi> {
+    match name {
+        "openai" => Some(ModelApi::OpenaiChat),
+        "responses" => Some(ModelApi::OpenaiResponses),
+        "anthropic" => Some(ModelApi::AnthropicMessages),
+        "gemini" => Some(ModelApi::Gemini),
+        _ => None,
+    }
+}
+
+/// An endpoint of a file, checked.
+fn named(name: &str, endpoint: &NamedEndpoint) -> Result<Endpoint, Failed> {
+    let bad = |problem: String| Failed::new(Exit::Config, problem);
+    let api = dialect(endpoint.api.as_deref().unwrap_or("openai")).ok_or_else(|| {
+        bad(format!("`model.{name}.api` must be openai, responses, anthropic or gemini"))
+    })?;
+    let runner = |runner: &String| runner.parse::<RunnerName>();
+    let runners = endpoint.runners.iter().map(runner).collect::<Result<_, _>>();
+    let parts = EndpointParts {
+        name: name.to_owned(),
+        api,
+        base_url: endpoint.url.clone(),
+        key: endpoint.key(name)?.map(Secret::new),
+        model: endpoint.name.clone(),
+        models: endpoint.models.clone(),
+        runners: runners.map_err(|problem| bad(format!("`model.{name}.runners`: {problem}")))?,
+        max_tokens: endpoint.max_tokens,
+    };
+    Endpoint::new(parts).map_err(|problem| bad(problem.to_string()))
 }
 
 /// The runners that come with the program, and those of `<data>/runners/*.toml`; their folders whole.

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use async_trait::async_trait;
-use model::{DispatchId, Event, ModelApi, RunnerName, UserId};
+use model::{DispatchId, Event, ModelApi, Runner, RunnerName, UserId};
 use tokio::sync::mpsc;
 
 use super::backend::Door;
@@ -31,8 +31,9 @@ pub trait Gate: Send + Sync + 'static {
     /// connection through them is closed, and calls to models are given up.
     async fn open(&self, caller: Caller, doors: Vec<Door>) -> std::io::Result<Box<dyn OpenGate>>;
 
-    /// The model that a caller of this dialect will reach, as it is shown and handed to the agent.
-    fn model(&self, api: ModelApi) -> String;
+    /// The model that an agent of this runner will reach when it names no other, as it is shown and
+    /// handed to the agent.
+    fn model(&self, runner: &Runner) -> String;
 }
 
 /// The doors of one sandbox are served while this lives.

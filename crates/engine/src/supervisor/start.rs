@@ -240,7 +240,7 @@ impl Supervisor {
             resumes,
             cwd: running.path(Path::new("/workspace")),
             gate_url: running.gate_url(),
-            model: self.world.parts.gate.model(runner.model_api),
+            model: self.world.parts.gate.model(&runner),
             snapshot,
             reply,
         })

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use gate::{Limits, Secret};
+use gate::{Endpoint, EndpointParts, Limits, Secret};
 use model::{Event, ModelApi};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -195,4 +195,49 @@ async fn a_full_stream_of_reports_holds_the_caller_not_the_gate() {
 #[test]
 fn a_key_has_no_printed_form() {
     assert!(!format!("{:?}", Secret::new(KEY.into())).contains(KEY));
+}
+
+/// Two endpoints: one for all, and one for the runner `special` that others reach by name.
+#[tokio::test]
+async fn a_caller_reaches_the_endpoint_of_its_runner_or_the_one_it_names() {
+    let answer = whole("200 OK", "", r#"{"content":[],"stop_reason":"end_turn"}"#);
+    let (first, second) = (Scripted::always(answer.clone()).await, Scripted::always(answer).await);
+    let named = |name: &str, address, runners: &[&str]| {
+        Endpoint::new(EndpointParts {
+            name: name.into(),
+            api: ANTHROPIC,
+            base_url: format!("http://{address}"),
+            key: Some(Secret::new(KEY.into())),
+            model: format!("{name}-1"),
+            models: vec![format!("{name}-2")],
+            runners: runners.iter().map(|runner| runner.parse().expect("a name")).collect(),
+            max_tokens: None,
+        })
+        .expect("an endpoint")
+    };
+    let check = async |runner: &str, asked: &str, upstream: &Scripted, model: &str| {
+        let endpoints =
+            vec![named("one", first.address, &[]), named("two", second.address, &["test"])];
+        let broker = broker(endpoints, Limits::default());
+        let sandbox = Sandbox::of_runner(&broker, ANTHROPIC, runner).await;
+        let body = ask("x", false).replace("whatever", asked);
+        let answer = sandbox.post("/v1/messages", &body).await;
+        assert_eq!(answer.status, 200, "{runner} {asked}: {}", answer.text());
+        let seen = upstream.seen.lock().pop().expect("a request");
+        assert!(seen.contains(&format!("\"model\":\"{model}\"")), "{runner} {asked}: {seen}");
+    };
+    check("other", "whatever", &first, "one-1").await;
+    check("other", "one-2", &first, "one-2").await;
+    check("other", "two/two-2", &second, "two-2").await;
+    check("test", "whatever", &second, "two-1").await;
+    check("test", "one/one-1", &first, "one-1").await;
+    check("test", "vendor/model", &second, "two-1").await;
+    let broker = broker(
+        vec![named("one", first.address, &[]), named("two", second.address, &[])],
+        Limits::default(),
+    );
+    let sandbox = Sandbox::new(&broker, ANTHROPIC).await;
+    let answer = sandbox.post("/v1/messages", &ask("x", false).replace("whatever", "two/x")).await;
+    assert_eq!((answer.status, answer.code().as_str()), (403, "model_not_allowed"));
+    assert_eq!((first.requests(), second.requests()), (0, 0), "nothing was sent");
 }

@@ -54,6 +54,8 @@ pub(crate) fn endpoint(api: ModelApi, address: SocketAddr) -> Endpoint {
         base_url: format!("http://{address}"),
         key: Some(Secret::new(KEY.into())),
         model: "configured-model".into(),
+        models: Vec::new(),
+        runners: Vec::new(),
         max_tokens: None,
     })
     .expect("a good endpoint")
@@ -71,9 +73,22 @@ impl Sandbox {
         Self::with_unix(broker, model_api, None).await
     }
 
+    pub(crate) async fn of_runner(broker: &Broker, model_api: ModelApi, runner: &str) -> Self {
+        Self::with(broker, model_api, runner, None).await
+    }
+
     pub(crate) async fn with_unix(
         broker: &Broker,
         model_api: ModelApi,
+        socket: Option<&Path>,
+    ) -> Self {
+        Self::with(broker, model_api, "test", socket).await
+    }
+
+    async fn with(
+        broker: &Broker,
+        model_api: ModelApi,
+        runner: &str,
         socket: Option<&Path>,
     ) -> Self {
         let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
@@ -84,7 +99,7 @@ impl Sandbox {
         let caller = Caller {
             dispatch: DispatchId::from_uuid(Uuid::from_u128(u128::from(address.port()))),
             subject: UserId::from_uuid(Uuid::from_u128(1)),
-            runner: "test".parse().expect("a name"),
+            runner: runner.parse().expect("a name"),
             model_api,
             reports: sender,
         };

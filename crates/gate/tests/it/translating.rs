@@ -381,6 +381,8 @@ async fn an_answer_is_limited_to_what_the_endpoint_takes() {
         base_url: format!("http://{}", upstream.address),
         key: Some(Secret::new(KEY.into())),
         model: "m".into(),
+        models: Vec::new(),
+        runners: Vec::new(),
         max_tokens: Some(64),
     });
     let gate = broker(vec![small.expect("an endpoint")], Limits::default());

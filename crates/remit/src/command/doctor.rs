@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::backend;
 use crate::config::Config;
 use crate::exit::Exit;
+use crate::local::{self, Found};
 use crate::say;
 use crate::wiring::endpoint;
 
@@ -40,6 +41,7 @@ pub(crate) async fn run(config: &Config, json: bool) -> anyhow::Result<Exit> {
     ];
     findings.extend(walls(config).await);
     findings.push(finding("model endpoint", model(config).await));
+    findings.push(finding("local models", Ok(local_models().await)));
     let well = findings.iter().all(|finding| finding.ok);
     if json {
         for finding in &findings {
@@ -102,8 +104,26 @@ async fn walls(config: &Config) -> Vec<Finding> {
         .collect()
 }
 
+/// The model servers of this machine, and how to use them.
+async fn local_models() -> String {
+    let found = local::look().await;
+    let offer = |server: &Found| match server.models.as_slice() {
+        [] => format!("{} ({}) has no model loaded", server.url, server.what),
+        [first, rest @ ..] => {
+            let more = if rest.is_empty() { "" } else { ", and more" };
+            let url = &server.url;
+            format!("{url} ({}): remit up --model-url {url} --model {first}{more}", server.what)
+        }
+    };
+    match found.as_slice() {
+        [] => "none answers at the usual ports of the loopback".to_owned(),
+        [..] => found.iter().map(offer).collect::<Vec<_>>().join("; "),
+    }
+}
+
 /// Whether the endpoint answers at all; its key is not sent.
 async fn model(config: &Config) -> Result<String, String> {
+    let config = &local::resolved(config).await.map_err(|problem| problem.to_string())?;
     if endpoint(config).map_err(|problem| problem.to_string())?.is_none() {
         return Ok("none is configured: the scripted demo model answers, which is no AI".to_owned());
     }

@@ -5,6 +5,7 @@ use tracing::{error, info};
 
 use crate::config::Config;
 use crate::exit::{Exit, Failed};
+use crate::local;
 use crate::say;
 use crate::wiring::Server;
 
@@ -33,7 +34,7 @@ impl Signals {
 
 pub(crate) async fn run(config: &Config, json: bool) -> anyhow::Result<Exit> {
     let mut signals = Signals::listen()?;
-    let server = Server::start(config).await?;
+    let server = Server::start(&local::resolved(config).await?).await?;
     announce(&server, json)?;
     let broken = tokio::select! {
         () = signals.next() => false,

@@ -42,7 +42,7 @@ impl Gate for Shut {
     async fn open(&self, caller: Caller, doors: Vec<Door>) -> std::io::Result<Box<dyn OpenGate>> {
         Ok(Box::new(Held { _doors: doors, _caller: caller }))
     }
-    fn model(&self, _api: ModelApi) -> String {
+    fn model(&self, _runner: &Runner) -> String {
         "none".to_owned()
     }
 }
