@@ -8,6 +8,9 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+use super::checkpoint::{Checkpointer, move_log};
+use super::schema::OpenError;
+
 /// Pages after which the log is moved into the database.
 const PAGES_MAX: u64 = 4_096;
 /// Bytes of one page in the log, its header included.
@@ -22,16 +25,18 @@ const READY_BYTES: u64 = 256 << 10;
 pub(super) struct Log {
     file: File,
     length: u64,
+    checkpointer: Checkpointer,
 }
 
 impl Log {
     /// The log beside this database.
-    pub(super) fn open(database: &Path) -> io::Result<Self> {
+    pub(super) fn open(database: &Path) -> Result<Self, OpenError> {
+        let io = |source| OpenError::Io { path: database.to_owned(), source };
         let mut path = database.as_os_str().to_owned();
         path.push("-wal");
-        let file = File::options().write(true).open(path)?;
-        let length = file.metadata()?.len();
-        Ok(Self { file, length })
+        let file = File::options().write(true).open(path).map_err(io)?;
+        let length = file.metadata().map_err(io)?.len();
+        Ok(Self { file, length, checkpointer: Checkpointer::start(database)? })
     }
 
     /// Syncs all that was committed.
@@ -41,14 +46,15 @@ impl Log {
 
     /// Moves a long log into the database, and lengthens a short one. Between two transactions.
     pub(super) fn tend(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        let look = |mode: &str| -> rusqlite::Result<u64> {
-            let sql = format!("PRAGMA wal_checkpoint({mode})");
-            let pages: i64 = connection.prepare_cached(&sql)?.query_row([], |row| row.get(1))?;
-            Ok(pages.max(0).cast_unsigned())
-        };
-        let pages = look("NOOP")?;
+        let sql = "PRAGMA wal_checkpoint(NOOP)";
+        let pages: i64 = connection.prepare_cached(sql)?.query_row([], |row| row.get(1))?;
+        let pages = pages.max(0).cast_unsigned();
         if pages >= PAGES_MAX {
-            look("PASSIVE")?;
+            // Its bulk was moved while we wrote; only with the rest of it can the log begin anew.
+            if let Some(moved) = self.checkpointer.poll() {
+                moved?;
+                move_log(connection)?;
+            }
         } else if pages * PAGE_BYTES + READY_BYTES > self.length {
             self.lengthen();
         }

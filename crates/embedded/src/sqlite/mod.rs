@@ -13,6 +13,7 @@ mod read;
 mod row;
 mod write;
 
+mod checkpoint;
 mod log;
 mod queue;
 mod readers;
@@ -341,6 +342,28 @@ mod tests {
         assert!(matches!(failed, LedgerError::Full(_)), "{failed:?}");
         assert_eq!(good.expect("another's trouble"), person());
         assert_eq!(ledger.people().await.expect("readable"), [person()]);
+    }
+
+    #[tokio::test]
+    async fn the_log_has_a_bound_while_it_is_written_without_a_pause() {
+        use engine::conformance::fixture::{Ids, new_dispatch, texts};
+        let folder = tempfile::tempdir().expect("a folder");
+        let ledger = SqliteLedger::open(folder.path()).expect("opens");
+        let ids = Ids::new();
+        let new = new_dispatch(&ids, ids.user(), "t1", 1);
+        let id = new.dispatch.id;
+        ledger.create(new).await.expect("new");
+        ledger.open(id).await.expect("open");
+        let text = "x".repeat(16 << 10);
+        let part = vec![text.as_str(); 64];
+        let path = folder.path().join(format!("{DATABASE_FILE}-wal"));
+        let mut longest = 0;
+        for _ in 0..120 {
+            let append = Append { durability: Durability::Relaxed, ..texts(id, 1, &part) };
+            ledger.append(append).await.expect("written");
+            longest = longest.max(std::fs::metadata(&path).expect("there").len());
+        }
+        assert!(longest < 80 << 20, "the log grew to {longest} bytes of the 120 MiB written");
     }
 
     #[tokio::test]

@@ -115,7 +115,7 @@ impl Writer {
         tails: Arc<Tails>,
     ) -> Result<Self, OpenError> {
         let io = |source| OpenError::Io { path: path.to_owned(), source };
-        let log = Log::open(path).map_err(io)?;
+        let log = Log::open(path)?;
         let queue = Queue::new(WRITES_MAX);
         let (breaks, broken) = watch::channel(false);
         let state = Writing {

@@ -83,7 +83,9 @@ impl Writer {
 
     /// Whether something waits that readers should see without delay.
     pub(crate) fn is_urgent(&self) -> bool {
-        self.pending.iter().any(|event| !is_text(event))
+        // What an answer used interests nobody before what the answer leads to.
+        let waits = |event: &Event| is_text(event) || matches!(event, Event::Usage { .. });
+        !self.pending.iter().all(waits)
     }
 
     /// Whether so much waits that it must be written before more is read.
