@@ -38,6 +38,8 @@ fn main() -> Outcome<()> {
     let mut context = LaunchContext {
         session: SessionId::from_uuid(Uuid::now_v7()),
         resumes: false,
+        agent_session: None,
+        permission: model::Permission::Auto,
         cwd: std::env::current_dir()?,
         gate_url: "http://127.0.0.1:8700".to_owned(),
         model: "demo".to_owned(),

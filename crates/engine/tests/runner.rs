@@ -10,6 +10,17 @@ use model::{Event, FailureCode, Protocol, Runner, SessionId, TurnOutcome};
 use uuid::Uuid;
 
 fn runner(protocol: Protocol) -> Runner {
+    match protocol {
+        Protocol::Text => {
+            let lines = vec![];
+            return Runner { protocol, lines, ..runner(Protocol::Jsonl) };
+        }
+        Protocol::Jsonl => {
+            let mut runners = builtin_runners().into_iter();
+            return runners.find(|runner| runner.name.as_str() == "pi").expect("it is there");
+        }
+        Protocol::Acp | Protocol::ClaudeStreamJson => {}
+    }
     let found = builtin_runners().into_iter().find(|runner| runner.protocol == protocol);
     found.expect("there is a runner of every protocol")
 }
@@ -18,6 +29,8 @@ fn context() -> LaunchContext {
     LaunchContext {
         session: SessionId::from_uuid(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001)),
         resumes: false,
+        agent_session: None,
+        permission: model::Permission::Auto,
         cwd: "/workspace".into(),
         gate_url: "http://127.0.0.1:8700".to_owned(),
         model: "demo".to_owned(),
@@ -77,6 +90,63 @@ fn an_acp_conversation_becomes_these_events() {
 #[test]
 fn a_resumed_acp_conversation_does_not_tell_its_history_again() {
     transcript::check("acp-resumed", |context| adapter(&runner(Protocol::Acp), context));
+}
+
+#[test]
+fn what_an_agent_of_json_lines_says_becomes_these_events() {
+    transcript::check("jsonl", |context| adapter(&runner(Protocol::Jsonl), context));
+}
+
+#[test]
+fn what_an_agent_of_plain_text_says_becomes_these_events() {
+    transcript::check("text", |context| adapter(&runner(Protocol::Text), context));
+}
+
+#[test]
+fn an_agent_that_is_run_once_a_turn_gets_no_prompt_as_an_argument() {
+    let mut adapter = adapter(&runner(Protocol::Jsonl), context());
+    let step = adapter.turn(&turn(1, "two\nlines"));
+    assert_eq!(step.input[0].bytes, b"9\ntwo\nlines");
+    let process = adapter.process();
+    assert_eq!(process.argv[0], "/bin/sh");
+    assert!(process.argv.iter().all(|word| !word.contains("two")));
+}
+
+#[test]
+fn an_agent_session_of_another_name_is_kept_and_taken_up_again() {
+    let adapter = prompted();
+    assert_eq!(adapter.agent_session(), Some("s"));
+    let agent_session = adapter.agent_session().map(str::to_owned);
+    let context = LaunchContext { resumes: true, agent_session, ..context() };
+    let mut next = self::adapter(&runner(Protocol::Acp), context);
+    next.turn(&turn(1, "again"));
+    let able =
+        r#"{"id":1,"result":{"protocolVersion":1,"agentCapabilities":{"loadSession":true}}}"#;
+    let load = String::from_utf8_lossy(&say(&mut *next, able).input[0].bytes).into_owned();
+    assert!(load.contains(r#""sessionId":"s""#), "{load}");
+}
+
+#[test]
+fn history_that_comes_late_is_not_told_as_new() {
+    let context = LaunchContext { resumes: true, ..context() };
+    let mut adapter = adapter(&runner(Protocol::Acp), context);
+    adapter.turn(&turn(1, "which word?"));
+    let able =
+        r#"{"id":1,"result":{"protocolVersion":1,"agentCapabilities":{"loadSession":true}}}"#;
+    say(&mut *adapter, able);
+    say(&mut *adapter, r#"{"id":2,"result":{}}"#);
+    let said =
+        |kind: &str, text: &str| update(&format!(r#""{kind}","content":{{"text":"{text}"}}"#));
+    for (line, told) in [
+        (said("user_message_chunk", "which word?"), 0),
+        (said("agent_message_chunk", "an echo is no history"), 1),
+        (said("user_message_chunk", "remember plover"), 0),
+        (said("agent_message_chunk", "I will"), 0),
+        (update(r#""available_commands_update""#), 0),
+        (said("agent_message_chunk", "plover"), 1),
+    ] {
+        assert_eq!(say(&mut *adapter, &line).events.len(), told, "{line}");
+    }
 }
 
 fn claude(resumes: bool) -> Box<dyn Adapter> {
@@ -271,7 +341,12 @@ fn restored_as(protocol: Protocol, adapter: &dyn Adapter, reply: &str) -> Box<dy
 
 #[test]
 fn after_a_restart_a_conversation_goes_on_wherever_it_was() {
-    for (name, protocol) in [("acp", Protocol::Acp), ("claude", Protocol::ClaudeStreamJson)] {
+    for (name, protocol) in [
+        ("acp", Protocol::Acp),
+        ("claude", Protocol::ClaudeStreamJson),
+        ("jsonl", Protocol::Jsonl),
+        ("text", Protocol::Text),
+    ] {
         let script = transcript::read(name);
         let new = || adapter(&runner(protocol), context());
         let whole = transcript::play(&script, new(), |adapter, _, _| adapter);
@@ -287,7 +362,7 @@ fn after_a_restart_a_conversation_goes_on_wherever_it_was() {
 
 #[test]
 fn inputs_that_may_be_lost_are_repeated_under_their_ids() {
-    for protocol in [Protocol::Acp, Protocol::ClaudeStreamJson] {
+    for protocol in [Protocol::Acp, Protocol::ClaudeStreamJson, Protocol::Jsonl] {
         let mut adapter = adapter(&runner(protocol), context());
         let first = adapter.turn(&turn(1, "hello")).input;
         let again = restored_as(protocol, &*adapter, "").resume(Some(&turn(1, "hello"))).input;
@@ -458,4 +533,13 @@ fn whatever_an_acp_agent_says_the_adapter_stands() {
 fn whatever_claude_says_the_adapter_stands() {
     let script = transcript::read("claude");
     (1..300).for_each(|seed| storm(&script, || claude(false), seed));
+}
+
+#[test]
+fn whatever_an_agent_of_lines_says_the_adapter_stands() {
+    for protocol in [Protocol::Jsonl, Protocol::Text] {
+        let script = transcript::read("jsonl");
+        let new = || adapter(&runner(protocol), context());
+        (1..150).for_each(|seed| storm(&script, new, seed));
+    }
 }

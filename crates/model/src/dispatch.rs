@@ -36,8 +36,29 @@ pub struct Dispatch {
     pub label: Label,
     /// What it may use.
     pub limits: Limits,
+    /// Whether its agent asks before it acts.
+    #[serde(default, skip_serializing_if = "Permission::is_auto")]
+    pub permission: Permission,
     /// When it was accepted.
     pub created: Time,
+}
+
+/// Whether an agent asks before it changes something or runs a command.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Permission {
+    /// It does not: the sandbox and the gate are the walls. What it asks all the same is allowed.
+    #[default]
+    Auto,
+    /// It does, and a person answers.
+    Ask,
+}
+
+impl Permission {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+    fn is_auto(&self) -> bool {
+        *self == Self::Auto
+    }
 }
 
 /// What started a dispatch.

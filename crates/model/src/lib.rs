@@ -18,8 +18,8 @@ pub mod worker_wire;
 
 pub use diff::FileDiff;
 pub use dispatch::{
-    Dispatch, End, FailureCode, Happened, Impossible, InputTrust, Launcher, Mode, Mount, Start,
-    State, Trigger,
+    Dispatch, End, FailureCode, Happened, Impossible, InputTrust, Launcher, Mode, Mount,
+    Permission, Start, State, Trigger,
 };
 pub use event::{Entry, Event, EventId, ToolKind, ToolStatus, TurnOutcome};
 pub use id::{
@@ -29,6 +29,9 @@ pub use id::{
 pub use label::Label;
 pub use limit::Limits;
 pub use member::Role;
-pub use runner::{ModelApi, Program, Protocol, Runner, RunnerName};
+pub use runner::{
+    BadRunner, Install, LineRule, ModelApi, Permissions, Program, Protocol, Runner, RunnerName,
+    Tell,
+};
 pub use session::{Session, Turn};
 pub use time::Time;

@@ -23,11 +23,20 @@ pub(crate) struct Ask {
     pub(crate) session: Option<String>,
     pub(crate) runner: Option<String>,
     pub(crate) workspace: Option<String>,
+    /// `auto` or `ask`.
+    pub(crate) permissions: Option<String>,
+    /// Whether the runner may be one that did not pass its test.
+    pub(crate) untested: bool,
 }
 
 impl Ask {
     fn path(&self) -> String {
-        let query = [("runner", self.runner.as_deref()), ("workspace", self.workspace.as_deref())];
+        let query = [
+            ("runner", self.runner.as_deref()),
+            ("workspace", self.workspace.as_deref()),
+            ("permissions", self.permissions.as_deref()),
+            ("untested", self.untested.then_some("true")),
+        ];
         with_query("/agent/chat", &query)
     }
 

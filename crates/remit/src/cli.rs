@@ -48,6 +48,9 @@ pub(crate) enum Command {
     /// Search and check workspaces.
     #[command(subcommand)]
     Ws(Ws),
+    /// List, install and test what drives agents.
+    #[command(subcommand)]
+    Runner(Runner),
     /// Show and make keys.
     #[command(subcommand)]
     Key(Key),
@@ -106,6 +109,13 @@ pub(crate) struct Run {
     /// What drives the agent.
     #[arg(long, value_name = "NAME")]
     pub(crate) runner: Option<String>,
+    /// Take the runner though it did not pass `remit runner test` on this server.
+    #[arg(long)]
+    pub(crate) untested: bool,
+    /// Whether the agent asks before it acts: auto, or ask (`remit dispatch asks` and
+    /// `remit dispatch answer`).
+    #[arg(long, value_name = "MODE", value_parser = ["auto", "ask"])]
+    pub(crate) permissions: Option<String>,
     /// The conversation to continue.
     #[arg(long, value_name = "ID")]
     pub(crate) session: Option<String>,
@@ -152,6 +162,22 @@ pub(crate) enum Dispatch {
         #[command(flatten)]
         server: Server,
     },
+    /// List the questions of agents that wait for an answer.
+    Asks {
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Answer a question of an agent; without an option it is refused.
+    Answer {
+        id: String,
+        /// The question, as `asks` lists it.
+        ask: String,
+        /// One of its options.
+        #[arg(long, value_name = "OPTION")]
+        option: Option<String>,
+        #[command(flatten)]
+        server: Server,
+    },
     /// End a dispatch.
     Cancel {
         id: String,
@@ -163,6 +189,39 @@ pub(crate) enum Dispatch {
         id: String,
         /// What to say; that it should go on where absent.
         prompt: Option<String>,
+        #[command(flatten)]
+        server: Server,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Runner {
+    /// List runners: which are installed, in which version, and whether they passed their test.
+    Ls {
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Take a runner in that is described by a TOML file.
+    Add {
+        file: PathBuf,
+        /// Take the place of a runner of that name.
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Fetch a runner's packages with npm into the data folder: exact versions, no scripts, whole or
+    /// not at all.
+    #[command(verbatim_doc_comment)]
+    Install { name: String },
+    /// Try a runner: a turn, a write, a resume in a fresh sandbox, a stop, a question. The result is
+    /// kept by the server; without a passed test nobody begins a conversation with it by accident.
+    #[command(verbatim_doc_comment)]
+    Test {
+        name: String,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Print what the last tests found, of all that are installed, as a table in Markdown.
+    Matrix {
         #[command(flatten)]
         server: Server,
     },
@@ -265,6 +324,7 @@ impl Cli {
             Command::Dispatch(verb) => (None, Some(verb.server())),
             Command::Session(verb) => (None, Some(verb.server())),
             Command::Ws(verb) => (None, Some(verb.server())),
+            Command::Runner(verb) => (None, verb.server()),
             Command::Key(verb) => (None, Some(verb.server())),
             Command::Demo | Command::Config(_) => (None, None),
         };
@@ -288,8 +348,21 @@ impl Dispatch {
             Self::Ls { server, .. }
             | Self::Show { server, .. }
             | Self::Watch { server, .. }
+            | Self::Asks { server }
+            | Self::Answer { server, .. }
             | Self::Cancel { server, .. }
             | Self::Resume { server, .. } => server,
+        }
+    }
+}
+
+impl Runner {
+    fn server(&self) -> Option<&Server> {
+        match self {
+            Self::Ls { server } | Self::Test { server, .. } | Self::Matrix { server } => {
+                Some(server)
+            }
+            Self::Add { .. } | Self::Install { .. } => None,
         }
     }
 }

@@ -34,6 +34,16 @@ impl Client {
         Ok(Self { http, url: url.trim_end_matches('/').to_owned(), key: key.to_owned() })
     }
 
+    /// Whether this server is meant by `url`.
+    pub(crate) fn is_of(&self, url: &str) -> bool {
+        self.url == url.trim_end_matches('/')
+    }
+
+    /// The same server, asked with another key.
+    pub(crate) fn with_key(&self, key: &str) -> Self {
+        Self { key: key.to_owned(), ..self.clone() }
+    }
+
     /// Asks, and reads the JSON that comes back; `null` where nothing does.
     pub(crate) async fn ask(
         &self,

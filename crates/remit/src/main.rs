@@ -85,16 +85,19 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         return Ok(Exit::Ok);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(obey(cli, config))
+    runtime.block_on(obey(cli, config, surroundings))
 }
 
-async fn obey(cli: Cli, config: Config) -> anyhow::Result<Exit> {
+async fn obey(cli: Cli, config: Config, surroundings: Surroundings) -> anyhow::Result<Exit> {
     let json = cli.json;
     match cli.command {
         Command::Up(_) => return command::up::run(&config, json).await,
         Command::Run(asked) => return command::run::run(&config, asked, json).await,
         Command::Demo => return command::demo::run(&config, json).await,
         Command::Doctor(_) => return command::doctor::run(&config, json).await,
+        Command::Runner(verb) => {
+            return command::runner::run(&config, &surroundings, verb, json).await;
+        }
         Command::Dispatch(verb) => command::dispatch::run(&config, verb, json).await?,
         Command::Session(verb) => command::session::run(&config, verb, json).await?,
         Command::Key(verb) => command::key::run(&config, verb, json).await?,

@@ -70,6 +70,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("chat.runner", Kind::Text, Some("remit"), "the runner of a new conversation"),
     setting("limits.idle_s", Kind::Number { min: 0, max: 86_400 }, Some("300"), "idle sandboxes"),
     setting("limits.turn_s", Kind::Number { min: 1, max: 86_400 }, Some("1800"), "one turn"),
+    setting(
+        "limits.permission_s",
+        Kind::Number { min: 1, max: 86_400 },
+        Some("300"),
+        "a question of an agent; then it is refused",
+    ),
     setting("limits.lifetime_s", SECONDS, Some("21600"), "one sandbox"),
     setting(
         "limits.memory_mib",

@@ -237,7 +237,7 @@ fn named(name: &str, endpoint: &NamedEndpoint) -> Result<Endpoint, Failed> {
 }
 
 /// The runners that come with the program, and those of `<data>/runners/*.toml`; their folders whole.
-fn runners(data: &Path) -> anyhow::Result<BTreeMap<RunnerName, Runner>> {
+pub(crate) fn runners(data: &Path) -> anyhow::Result<BTreeMap<RunnerName, Runner>> {
     let mut runners = builtin_runners();
     let folder = data.join("runners");
     runners.extend(runner_files(&folder).with_context(|| folder.display().to_string())?);
@@ -268,6 +268,9 @@ fn runner_files(folder: &Path) -> anyhow::Result<Vec<Runner>> {
         let runner: Runner = toml::from_str(&text).map_err(|problem| {
             Failed::new(Exit::Config, format!("{}: {problem}", path.display()))
         })?;
+        runner.check().map_err(|problem| {
+            Failed::new(Exit::Config, format!("{}: {problem}", path.display()))
+        })?;
         runners.push(runner);
     }
     Ok(runners)
@@ -290,6 +293,7 @@ fn settings(
         limits: limits(config)?,
         runner,
         domain: DOMAIN.to_owned(),
+        permission: Duration::from_secs(config.number("limits.permission_s")),
         program: std::env::current_exe().context("cannot find this program")?,
         data: data.to_owned(),
     })

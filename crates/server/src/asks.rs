@@ -10,11 +10,12 @@ use tracing::error;
 
 use crate::access::Caller;
 use crate::api::Api;
-use crate::chat::{Chat, Choice, find};
+use crate::chat::{Chat, Choice, find, untested};
+use crate::invocations::Chosen;
 use crate::problem::{
     CONFLICT, INTERNAL, INVALID, NOT_CONFORMANT, NOT_FOUND, Problem, REUSED_KEY,
-    RUNNER_NOT_INSTALLED, TOO_LARGE, TOO_MANY, UNAVAILABLE, UNKNOWN_DISPATCH, UNKNOWN_RUNNER,
-    UNKNOWN_SESSION, UNKNOWN_WORKSPACE, UNTRUSTED_WRITE,
+    RUNNER_NOT_INSTALLED, RUNNER_NOT_TESTED, TOO_LARGE, TOO_MANY, UNAVAILABLE, UNKNOWN_DISPATCH,
+    UNKNOWN_RUNNER, UNKNOWN_SESSION, UNKNOWN_WORKSPACE, UNTRUSTED_WRITE,
 };
 
 /// A chat as something said in a conversation.
@@ -33,6 +34,8 @@ pub(crate) fn message(
         runner: choice.runner,
         mounts: choice.workspace.as_deref().map(wishes).transpose()?.unwrap_or_default(),
         limits: None,
+        permission: choice.permissions,
+        untested: untested(choice.untested),
     })
 }
 
@@ -41,7 +44,7 @@ pub(crate) async fn dispatch(
     api: &Api,
     caller: &Caller,
     invocation: Invocation,
-    idempotency: Option<String>,
+    chosen: Chosen,
 ) -> Result<Ask, Problem> {
     if invocation.workspaces.is_empty() {
         return Err(Problem::new(NOT_CONFORMANT, "workspaces: at least one"));
@@ -70,7 +73,9 @@ pub(crate) async fn dispatch(
         context: invocation.context,
         tools: invocation.tools,
         limits: None,
-        idempotency,
+        permission: chosen.permissions.unwrap_or_default(),
+        untested: untested(chosen.untested),
+        idempotency: chosen.idempotency,
     })
 }
 
@@ -101,7 +106,7 @@ impl From<DispatchError> for Problem {
         let told = |kind| Self::new(kind, refusal.to_string());
         match &refusal {
             DispatchError::Denied(reason) => (*reason).into(),
-            DispatchError::UnknownSubject => told(NOT_FOUND),
+            DispatchError::UnknownSubject | DispatchError::NoQuestion { .. } => told(NOT_FOUND),
             DispatchError::UnknownRunner(_) => {
                 let mut words = refusal.to_string();
                 // Writing to a text cannot fail.
@@ -109,11 +114,14 @@ impl From<DispatchError> for Problem {
                 Self::new(UNKNOWN_RUNNER, words)
             }
             DispatchError::RunnerNotInstalled { .. } => told(RUNNER_NOT_INSTALLED),
+            DispatchError::RunnerNotTested { .. } => told(RUNNER_NOT_TESTED),
             DispatchError::UnknownWorkspace(_) => told(UNKNOWN_WORKSPACE),
             DispatchError::UnknownSession(_) => told(UNKNOWN_SESSION),
             DispatchError::UnknownDispatch(_) => told(UNKNOWN_DISPATCH),
             DispatchError::UnknownPlan { .. }
             | DispatchError::PromptEmpty
+            | DispatchError::CannotAsk(_)
+            | DispatchError::NoSuchOption { .. }
             | DispatchError::Mounts
             | DispatchError::Limit { .. } => told(INVALID),
             DispatchError::PromptTooLong { .. } => told(TOO_LARGE),

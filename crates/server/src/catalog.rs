@@ -1,12 +1,16 @@
 //! Who one is, and what there is to choose from.
 
-use axum::extract::State;
+use axum::body::Body;
+use axum::extract::{Path, State};
 use axum::{Extension, Json};
+use engine::runner::tested::{BadReport, Report};
 use serde_json::{Value, json};
+use tracing::error;
 
 use crate::access::Caller;
 use crate::api::Api;
-use crate::problem::{INVALID_KEY, Problem};
+use crate::body;
+use crate::problem::{INTERNAL, INVALID, INVALID_KEY, Problem, UNKNOWN_RUNNER};
 use crate::views;
 
 /// Touches nothing but memory, so that it answers while everything else is busy.
@@ -39,7 +43,28 @@ pub(crate) async fn models(State(api): State<Api>) -> Json<Value> {
     }))
 }
 
+/// Keeps what a test of a runner found.
+pub(crate) async fn tested(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    body: Body,
+) -> Result<Json<Value>, Problem> {
+    let found = api.defaults.runners.iter().find(|runner| runner.name.as_str() == name);
+    let unknown = || Problem::new(UNKNOWN_RUNNER, "GET /agent/runners lists the runners");
+    let runner = found.ok_or_else(unknown)?;
+    let report: Report = body::json(body, INVALID).await?;
+    api.dispatcher.tested().keep(runner, &report).map_err(|bad| match bad {
+        BadReport::Shape | BadReport::Stale => Problem::new(INVALID, bad.to_string()),
+        BadReport::Io(cause) => {
+            error!(%cause, "a report about a runner was not kept");
+            Problem::plain(INTERNAL)
+        }
+    })?;
+    Ok(Json(views::runner(runner, api.dispatcher.tested())))
+}
+
 pub(crate) async fn runners(State(api): State<Api>) -> Json<Value> {
-    let runners: Vec<_> = api.defaults.runners.iter().map(views::runner).collect();
+    let runners = api.defaults.runners.iter().map(|it| views::runner(it, api.dispatcher.tested()));
+    let runners: Vec<_> = runners.collect();
     Json(json!({"runners": runners, "default": api.defaults.runner}))
 }

@@ -8,9 +8,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::Response;
 use axum::{Extension, Json};
-use engine::dispatcher::DispatchError;
+use engine::dispatcher::{DispatchError, Untested};
 use engine::port::Ledger;
-use model::{EventId, RunnerName, Session, SessionId, Turn, TurnId};
+use model::{EventId, Permission, RunnerName, Session, SessionId, Turn, TurnId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tracing::warn;
@@ -41,6 +41,15 @@ pub(crate) struct Choice {
     pub(crate) runner: Option<RunnerName>,
     /// `name[:ro|rw|propose]`, separated by commas.
     pub(crate) workspace: Option<String>,
+    /// Whether the agent asks before it acts: `auto` or `ask`.
+    pub(crate) permissions: Option<Permission>,
+    /// Whether a runner may be taken that did not pass its test.
+    #[serde(default)]
+    pub(crate) untested: bool,
+}
+
+pub(crate) fn untested(take: bool) -> Untested {
+    if take { Untested::Take } else { Untested::Refuse }
 }
 
 pub(crate) async fn say(

@@ -57,7 +57,7 @@ pub(crate) async fn list(
 }
 
 /// Whose dispatches are listed: one's own where nothing is said.
-fn whose(caller: &Caller, subject: Option<&str>) -> Result<Option<UserId>, Problem> {
+pub(crate) fn whose(caller: &Caller, subject: Option<&str>) -> Result<Option<UserId>, Problem> {
     match subject {
         None => Ok(Some(caller.subject)),
         Some("all") => {
@@ -132,7 +132,8 @@ pub(crate) async fn readable(api: &Api, caller: &Caller, id: &str) -> Result<Rec
     Ok(record)
 }
 
-async fn steerable(api: &Api, caller: &Caller, id: &str) -> Result<Record, Problem> {
+/// A dispatch that the caller may steer.
+pub(crate) async fn steerable(api: &Api, caller: &Caller, id: &str) -> Result<Record, Problem> {
     let record = find(api, id).await?;
     let asked = caller.may(&Action::SteerDispatch { owner: record.dispatch.subject });
     asked.map_err(|problem| hidden(problem, id))?;

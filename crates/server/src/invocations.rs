@@ -2,9 +2,11 @@
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::{Extension, Json};
+use model::Permission;
 use model::invocation::Invocation;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::access::Caller;
@@ -15,15 +17,29 @@ use crate::problem::{INVALID, NOT_CONFORMANT, Problem};
 
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 200;
 
+/// What may be chosen beside the documented body.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Chosen {
+    /// Whether the agent asks before it acts: `auto` or `ask`.
+    pub(crate) permissions: Option<Permission>,
+    /// Whether a runner may be taken that did not pass its test.
+    #[serde(default)]
+    pub(crate) untested: bool,
+    #[serde(skip)]
+    pub(crate) idempotency: Option<String>,
+}
+
 pub(crate) async fn dispatch(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
+    uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    let idempotency = idempotency_key(&headers)?;
+    let chosen = Chosen { idempotency: idempotency_key(&headers)?, ..body::query(&uri)? };
     let invocation: Invocation = body::json(body, NOT_CONFORMANT).await?;
-    let ask = asks::dispatch(&api, &caller, invocation, idempotency).await?;
+    let ask = asks::dispatch(&api, &caller, invocation, chosen).await?;
     let turn = api.dispatcher.dispatch(ask).await?;
     Ok((StatusCode::ACCEPTED, Json(json!({"workload_id": turn.dispatch}))))
 }

@@ -20,6 +20,7 @@ mod frames;
 mod git;
 mod hosts;
 mod invocations;
+mod permissions;
 mod security;
 mod serve;
 mod sessions;

@@ -58,6 +58,7 @@ kinds! {
     INVALID = UNPROCESSABLE_ENTITY { code: "invalid-request", title: "The request is not valid" }
     UNKNOWN_RUNNER = UNPROCESSABLE_ENTITY { code: "unknown-runner", title: "There is no such runner" }
     RUNNER_NOT_INSTALLED = UNPROCESSABLE_ENTITY { code: "runner-not-installed", title: "The runner is not installed on this server" }
+    RUNNER_NOT_TESTED = UNPROCESSABLE_ENTITY { code: "runner-not-tested", title: "The runner did not pass its test on this server" }
     TIMED_OUT = REQUEST_TIMEOUT { code: "timed-out", title: "The request came too slowly" }
     TOO_MANY = TOO_MANY_REQUESTS { code: "too-many-requests", title: "Too many wait already" }
     UNAVAILABLE = SERVICE_UNAVAILABLE { code: "unavailable", title: "Not possible at the moment" }

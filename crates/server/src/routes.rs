@@ -15,7 +15,8 @@ use crate::api::{Api, Parts};
 use crate::problem::{Form, METHOD, NOT_FOUND, Problem, in_words};
 use crate::workspace::{diff, files, history, invites, knowledge, members, own, upload};
 use crate::{
-    admin, catalog, chat, dispatches, events, git, invocations, security, sessions, workspace,
+    admin, catalog, chat, dispatches, events, git, invocations, permissions, security, sessions,
+    workspace,
 };
 
 /// The method of a route.
@@ -96,6 +97,8 @@ pub enum Asks {
     MintKey,
     /// To make a key void.
     RevokeKey,
+    /// To say what a test of a runner found.
+    TestRunner,
 }
 
 impl Asks {
@@ -125,6 +128,7 @@ impl Asks {
             Self::ReadKeys => Action::ReadKeys { owner },
             Self::MintKey => Action::MintKey { owner, scopes: [Scope::Read].into() },
             Self::RevokeKey => Action::RevokeKey { owner },
+            Self::TestRunner => Action::TestRunner,
         })
     }
 }
@@ -202,10 +206,13 @@ routes! {
     Get    "/git/{workspace}/info/refs"       ReadWorkspace => git::refs;
     Post   "/git/{workspace}/git-upload-pack" ReadWorkspace => git::upload_pack;
     Post   "/git/{workspace}/git-receive-pack" WriteWorkspace => git::receive_pack;
+    Get    "/agent/permissions"               ReadDispatch  => permissions::list;
+    Post   "/agent/dispatches/{id}/permissions/{ask}" SteerDispatch => permissions::answer;
     Get    "/admin/users"                     ReadPeople    => admin::people;
     Post   "/admin/users"                     AddPerson     => admin::add_person;
     Get    "/admin/users/{id}/tokens"         ReadKeys      => admin::keys;
     Post   "/admin/users/{id}/tokens"         MintKey       => admin::mint_key;
+    Post   "/admin/runners/{name}/test"       TestRunner    => catalog::tested;
     Delete "/admin/tokens/{id}"               RevokeKey     => admin::revoke_key;
 }
 

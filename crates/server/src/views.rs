@@ -1,6 +1,7 @@
 //! What outsiders are shown of the nouns. Decides nothing.
 
 use engine::port::{Key, Person, Record};
+use engine::runner::tested::{Tested, Verdict, definition};
 use model::{Runner, Session, State, Time};
 use serde_json::{Value, json};
 
@@ -57,7 +58,9 @@ pub(crate) fn session(session: &Session) -> Value {
     })
 }
 
-pub(crate) fn runner(runner: &Runner) -> Value {
+pub(crate) fn runner(runner: &Runner, tested: &Tested) -> Value {
+    let passed = matches!(tested.verdict(runner), Verdict::Own | Verdict::Passed);
+    let install = runner.install.as_ref().map(|_| format!("remit runner install {}", runner.name));
     json!({
         "name": runner.name,
         "title": runner.title,
@@ -65,7 +68,11 @@ pub(crate) fn runner(runner: &Runner) -> Value {
         "protocol": runner.protocol,
         "model_api": runner.model_api,
         "installed": engine::runner::is_installed(runner),
-        "install": runner.install,
+        "install": install,
+        "permissions": runner.permissions.is_some(),
+        "definition": definition(runner),
+        "passed": passed,
+        "test": tested.report(runner),
     })
 }
 

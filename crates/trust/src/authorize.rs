@@ -159,6 +159,8 @@ pub enum Action {
     ReadPeople,
     /// Add a person.
     AddPerson,
+    /// Say what a test of a runner found: whether everybody may pick it.
+    TestRunner,
     /// Read how the whole machine does: figures, fingerprints, queues.
     ReadOperations,
 }
@@ -235,7 +237,9 @@ pub fn authorize(principal: &Principal, action: &Action) -> Decision {
             belongs(principal, *owner),
             no_more_than(principal, scopes),
         ]),
-        Action::ReadPeople | Action::AddPerson | Action::ReadOperations => administers(principal),
+        Action::ReadPeople | Action::AddPerson | Action::TestRunner | Action::ReadOperations => {
+            administers(principal)
+        }
     }
 }
 
@@ -354,7 +358,9 @@ mod tests {
             &mint([Scope::Admin]),
             [no_agent, no_agent, Deny(Reason::MoreThanOwn), not_yours, Allow],
         );
-        for action in [Action::ReadPeople, Action::AddPerson, Action::ReadOperations] {
+        for action in
+            [Action::ReadPeople, Action::AddPerson, Action::TestRunner, Action::ReadOperations]
+        {
             check(&action, [no_admin, no_admin, no_admin, no_admin, Allow]);
         }
     }

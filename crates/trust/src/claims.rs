@@ -202,6 +202,7 @@ mod tests {
             tools: vec![],
             label: Label::default(),
             limits: Limits::default(),
+            permission: model::Permission::Auto,
             created: Time::from_ms(5_000),
         }
     }

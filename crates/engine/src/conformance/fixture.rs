@@ -86,6 +86,7 @@ pub fn new_dispatch(ids: &Ids, subject: UserId, turn: &str, ms: u64) -> NewDispa
         tools: Vec::new(),
         label: Label::default(),
         limits: Limits::default(),
+        permission: model::Permission::Auto,
         created: at(ms),
     };
     debug_assert_eq!(dispatch.trigger.input_trust(), InputTrust::Trusted);

@@ -5,21 +5,22 @@ use std::time::Duration;
 
 use model::limit::PROMPT_BYTES_MAX;
 use model::{
-    Dispatch, DispatchId, Event, InputTrust, Label, Mount, Session, SessionId, Start, Turn, TurnId,
-    WorkspaceId,
+    Dispatch, DispatchId, Event, InputTrust, Label, Mount, Permission, Runner, Session, SessionId,
+    Start, Turn, TurnId, WorkspaceId,
 };
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 use trust::claims::Issuance;
 use trust::{Action, Claims, authorize};
 
-use super::ask::{Ask, Begin, check_limits, check_mounts, check_prompt};
+use super::ask::{Ask, Begin, Untested, check_limits, check_mounts, check_prompt};
 use super::error::DispatchError;
 use super::live::{Found, Mailbox, Registration};
 use super::{Dispatcher, Full};
 use crate::kill_point::kill_point;
 use crate::port::{Accepted, Idempotency, LedgerError, NewDispatch, Person};
 use crate::runner::is_installed;
+use crate::runner::tested::Verdict;
 use crate::supervisor::{Charge, Entry, Order, ask_of, supervise};
 use crate::task::TaskKind;
 use crate::workspaces::Author;
@@ -87,8 +88,15 @@ impl Dispatcher {
             return Err(DispatchError::UnknownRunner(ask.runner));
         };
         if !is_installed(runner) {
-            let (runner, install) = (ask.runner, runner.install.clone());
-            return Err(DispatchError::RunnerNotInstalled { runner, install });
+            let install = runner.install.is_some();
+            return Err(DispatchError::RunnerNotInstalled { runner: ask.runner, install });
+        }
+        let begins = !matches!(ask.begin, Begin::Session { .. });
+        if begins && ask.untested == Untested::Refuse {
+            self.check_tested(runner)?;
+        }
+        if ask.permission == Permission::Ask && runner.permissions.is_none() {
+            return Err(DispatchError::CannotAsk(ask.runner));
         }
         let fingerprint = parts.backend.fingerprint();
         if ask.trigger.input_trust() == InputTrust::Untrusted && !fingerprint.isolates {
@@ -104,6 +112,16 @@ impl Dispatcher {
             name.parse().expect("letters and digits")
         });
         Ok(Checked { ask, person, session, prompt, turn })
+    }
+
+    /// Refuses a runner that does not pass its test. Reads one small file.
+    fn check_tested(&self, runner: &Runner) -> Result<(), DispatchError> {
+        let failed = match self.world.tested.verdict(runner) {
+            Verdict::Own | Verdict::Passed => return Ok(()),
+            Verdict::Failed(checks) => checks,
+            Verdict::Untested => vec![],
+        };
+        Err(DispatchError::RunnerNotTested { runner: runner.name.clone(), failed })
     }
 
     /// The conversation that is to go on, once the asker may speak in it.
@@ -234,6 +252,7 @@ impl Dispatcher {
             context: ask.context.clone(),
             tools: ask.tools.clone(),
             limits: ask.limits.clone().unwrap_or_else(|| parts.settings.limits.clone()),
+            permission: ask.permission,
             created: now,
         };
         let token = parts.ids.uuid().to_string();

@@ -5,8 +5,8 @@ use std::time::Duration;
 use model::invocation::Context;
 use model::limit::{MOUNTS_MAX, PROMPT_BYTES_MAX};
 use model::{
-    Launcher, Limits, Mode, RunnerName, SessionId, Trigger, TurnId, UserId, WorkspaceId,
-    WorkspaceName,
+    Launcher, Limits, Mode, Permission, RunnerName, SessionId, Trigger, TurnId, UserId,
+    WorkspaceId, WorkspaceName,
 };
 use trust::Principal;
 
@@ -57,6 +57,17 @@ pub enum Begin {
     },
 }
 
+/// What to do about a runner that failed its last test on this server, or was never tested as it is
+/// now, where a conversation would begin with it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Untested {
+    /// Refuse it: nobody is to take such a runner by accident.
+    #[default]
+    Refuse,
+    /// Take it: the asker said so.
+    Take,
+}
+
 /// A dispatch as asked for: always a sandbox of its own.
 #[derive(Debug, Clone)]
 pub struct Ask {
@@ -82,6 +93,10 @@ pub struct Ask {
     pub tools: Vec<String>,
     /// What it may use; the server's usual limits where absent.
     pub limits: Option<Limits>,
+    /// Whether its agent asks before it acts.
+    pub permission: Permission,
+    /// What to do about a runner that did not pass its test.
+    pub untested: Untested,
     /// Makes a repeated request the same request. 1 to 200 bytes.
     pub idempotency: Option<String>,
 }
@@ -105,6 +120,10 @@ pub struct Message {
     pub mounts: Vec<MountWish>,
     /// What a fresh sandbox may use; the server's usual limits where absent.
     pub limits: Option<Limits>,
+    /// Whether the agent of a fresh sandbox asks before it acts; that of the conversation where absent.
+    pub permission: Option<Permission>,
+    /// What to do about a runner that did not pass its test.
+    pub untested: Untested,
 }
 
 /// Refuses a prompt that is empty or too long.

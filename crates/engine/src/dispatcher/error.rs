@@ -23,13 +23,29 @@ pub enum DispatchError {
     #[error("there is no runner `{0}`")]
     UnknownRunner(RunnerName),
     /// The program of the runner is not on this host.
-    #[error("the runner `{runner}` is not installed on this server{}", how(.install.as_deref()))]
+    #[error("the runner `{runner}` is not installed on this server{}", how(*.install, .runner))]
     RunnerNotInstalled {
         /// The runner.
         runner: RunnerName,
-        /// The command that installs it, where one is known.
-        install: Option<String>,
+        /// Whether `remit runner install` can install it.
+        install: bool,
     },
+    /// The runner failed its last test on this server, or was never tested as it is now.
+    #[error(
+        "the runner `{runner}` {}; `remit runner test {runner}` on the server tests it; to use it all the same say so (`--untested`, `?untested=true`)",
+        untested(.failed)
+    )]
+    RunnerNotTested {
+        /// The runner.
+        runner: RunnerName,
+        /// The checks that it failed; none: it was never tested.
+        failed: Vec<String>,
+    },
+    /// The agent was to ask before it acts, and cannot.
+    #[error(
+        "the runner `{0}` cannot ask before it acts; leave `permissions=ask` out, or choose another"
+    )]
+    CannotAsk(RunnerName),
     /// The subject has no workspace of that id or name.
     #[error("there is no workspace `{0}`")]
     UnknownWorkspace(String),
@@ -107,6 +123,18 @@ pub enum DispatchError {
     /// The dispatch is not over: it can be spoken to, not resumed.
     #[error("the dispatch {0} is not over")]
     NotOver(DispatchId),
+    /// No such question of the agent waits: it was answered, it is refused by now, or never was.
+    #[error("no question `{ask}` waits for an answer")]
+    NoQuestion {
+        /// The question, cut to 64 characters.
+        ask: String,
+    },
+    /// The question cannot be answered so.
+    #[error("the question has no such option; it has {}", .options.join(", "))]
+    NoSuchOption {
+        /// Its options.
+        options: Vec<String>,
+    },
     /// No turn is running that could be stopped.
     #[error("no turn of {0} is running")]
     NoTurn(DispatchId),
@@ -125,9 +153,16 @@ pub enum DispatchError {
     Workspace(#[from] WorkspacesError),
 }
 
-fn how(install: Option<&str>) -> String {
-    install
-        .map_or_else(String::new, |install| format!("; who runs it installs it with `{install}`"))
+fn how(install: bool, runner: &RunnerName) -> String {
+    let how = || format!("; who runs it installs it with `remit runner install {runner}`");
+    if install { how() } else { String::new() }
+}
+
+fn untested(failed: &[String]) -> String {
+    match failed {
+        [] => "was not tested on this server".to_owned(),
+        failed => format!("failed its last test on this server ({})", failed.join(", ")),
+    }
 }
 
 impl From<LedgerError> for DispatchError {

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::supervisor::Order;
+use crate::supervisor::asked::{Question, Waiting};
 
 /// How many orders may wait in one mailbox.
 const ORDERS_MAX: usize = 64;
@@ -22,6 +23,8 @@ pub(crate) struct Mailbox {
     pub(crate) orders: mpsc::Sender<Order>,
     /// Whether its sandbox waits for a message.
     pub(crate) idle: Arc<AtomicBool>,
+    /// The questions of its agent that wait for a person.
+    pub(crate) waiting: Waiting,
 }
 
 #[derive(Debug, Default)]
@@ -42,6 +45,8 @@ pub(crate) struct Registration {
     session: SessionId,
     pub(crate) orders: mpsc::Receiver<Order>,
     idle: Arc<AtomicBool>,
+    /// The questions of its agent that wait for a person.
+    pub(crate) waiting: Waiting,
 }
 
 /// What stands for a conversation now.
@@ -67,11 +72,18 @@ impl Live {
         }
         let (sender, orders) = mpsc::channel(ORDERS_MAX);
         let idle = Arc::new(AtomicBool::new(false));
-        let mailbox = Mailbox { dispatch, subject, orders: sender, idle: idle.clone() };
+        let waiting = Waiting::default();
+        let mailbox = Mailbox {
+            dispatch,
+            subject,
+            orders: sender,
+            idle: idle.clone(),
+            waiting: waiting.clone(),
+        };
         entries.by_session.insert(session, dispatch);
         entries.by_dispatch.insert(dispatch, (session, mailbox));
         drop(entries);
-        Found::New(Registration { live: self.clone(), dispatch, session, orders, idle })
+        Found::New(Registration { live: self.clone(), dispatch, session, orders, idle, waiting })
     }
 
     pub(crate) fn mailbox(&self, dispatch: DispatchId) -> Option<Mailbox> {
@@ -83,6 +95,18 @@ impl Live {
         let entries = self.0.lock();
         let mailboxes = entries.by_dispatch.values().map(|(_, mailbox)| mailbox);
         mailboxes.filter(|mailbox| mailbox.subject == subject).cloned().collect()
+    }
+
+    /// The questions that wait for a person, oldest first; of one subject's dispatches alone where one
+    /// is given.
+    pub(crate) fn questions(&self, subject: Option<UserId>) -> Vec<Question> {
+        let entries = self.0.lock();
+        let mailboxes = entries.by_dispatch.values().map(|(_, mailbox)| mailbox);
+        let theirs = mailboxes.filter(|it| subject.is_none_or(|subject| it.subject == subject));
+        let mut questions: Vec<Question> =
+            theirs.flat_map(|mailbox| mailbox.waiting.lock().clone()).collect();
+        questions.sort_by_key(|question| (question.asked, question.dispatch));
+        questions
     }
 
     /// The mailbox of every dispatch whose sandbox waits for a message, oldest first.

@@ -23,11 +23,13 @@ use tokio_util::sync::CancellationToken;
 use trust::{Action, Principal, authorize};
 
 use crate::port::{Backend, Clock, Directory, Gate, IdSource, Ledger, Record};
+use crate::runner::tested::Tested;
 use crate::supervisor::Order;
 use crate::task::{TaskKind, Tasks};
 use crate::workspaces::Workspaces;
 
-pub use ask::{Ask, Begin, Message, MountWish, WorkspaceKey};
+pub use crate::supervisor::asked::{Answer, Question};
+pub use ask::{Ask, Begin, Message, MountWish, Untested, WorkspaceKey};
 pub use error::DispatchError;
 use live::{Live, Mailbox};
 use places::Places;
@@ -80,6 +82,8 @@ pub struct Settings {
     pub domain: String,
     /// The program of the built-in agent, on this host.
     pub program: PathBuf,
+    /// How long a question of an agent waits for a person; then it is refused.
+    pub permission: Duration,
     /// The state directory.
     pub data: PathBuf,
 }
@@ -89,6 +93,8 @@ pub(crate) struct World {
     pub(crate) parts: Parts,
     pub(crate) live: Live,
     pub(crate) places: Places,
+    /// What tests of runners found.
+    pub(crate) tested: Tested,
     /// Cancelled when no new dispatch is taken and those that live come to their end.
     pub(crate) stopping: CancellationToken,
 }
@@ -131,7 +137,9 @@ impl Dispatcher {
         }
         let places = Places::new(parts.settings.queue);
         let stopping = parts.tasks.stopping().child_token();
-        Ok(Self { world: Arc::new(World { parts, live: Live::default(), places, stopping }) })
+        let tested = Tested::new(&parts.settings.data);
+        let world = World { parts, live: Live::default(), places, tested, stopping };
+        Ok(Self { world: Arc::new(world) })
     }
 
     /// Starts a dispatch in a sandbox of its own. A conversation that has a living agent already is
@@ -181,6 +189,28 @@ impl Dispatcher {
         }
     }
 
+    /// The questions of agents that wait for a person, oldest first; of one subject's dispatches
+    /// alone where one is given.
+    pub fn questions(&self, subject: Option<UserId>) -> Vec<Question> {
+        self.world.live.questions(subject)
+    }
+
+    /// Answers a question of an agent in somebody's name. When this returns, the answer is stored
+    /// with who gave it, and on its way to the agent.
+    pub async fn answer(
+        &self,
+        principal: &Principal,
+        dispatch: DispatchId,
+        answer: Answer,
+    ) -> Result<(), DispatchError> {
+        let mailbox = self.steered(principal, dispatch).await?;
+        let by = principal.subject.unwrap_or(mailbox.subject);
+        let (told, answered) = oneshot::channel();
+        let sent = mailbox.orders.send(Order::Answer { answer, by, told }).await;
+        sent.map_err(|_| DispatchError::Over(dispatch))?;
+        answered.await.unwrap_or(Err(DispatchError::Over(dispatch)))
+    }
+
     /// Ends a dispatch wherever it stands; what it did is kept. When this returns, it is over.
     pub async fn cancel(
         &self,
@@ -211,6 +241,11 @@ impl Dispatcher {
         if all.is_err() {
             tracing::warn!(subject = %person, "not every dispatch could be asked in time");
         }
+    }
+
+    /// What tests of runners found.
+    pub fn tested(&self) -> &Tested {
+        &self.world.tested
     }
 
     /// How many dispatches have a place, and how many wait for one.

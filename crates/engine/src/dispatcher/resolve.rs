@@ -5,7 +5,7 @@ use model::limit::MOUNTS_MAX;
 use model::{Launcher, Mode, Mount, Role, Trigger, UserId, WorkspaceId, WorkspaceName};
 use trust::{Action, MountAsk, authorize};
 
-use super::ask::{Ask, Begin, Message, MountWish, WorkspaceKey};
+use super::ask::{Ask, Begin, Message, MountWish, Untested, WorkspaceKey};
 use super::error::DispatchError;
 use super::{Dispatcher, Resume};
 use crate::port::{Membership, Workspace};
@@ -13,13 +13,20 @@ use crate::port::{Membership, Workspace};
 impl Dispatcher {
     /// A message as a dispatch that it becomes where nobody lives.
     pub(super) async fn ask_of(&self, message: Message) -> Result<Ask, DispatchError> {
-        let Message { principal, subject, session, turn, prompt, runner, mounts, limits } = message;
+        let Message { principal, subject, session, turn, prompt, runner, mounts, .. } = message;
         let parts = &self.world.parts;
-        let known = match (&runner, session) {
-            (None, Some(session)) => parts.ledger.session(session).await?.map(|it| it.runner),
+        let known = match session {
+            Some(session) => parts.ledger.session(session).await?,
+            None => None,
+        };
+        let before = match known.as_ref().and_then(|known| known.dispatch) {
+            Some(before) if message.permission.is_none() => parts.ledger.record(before).await?,
             _ => None,
         };
-        let runner = runner.or(known).unwrap_or_else(|| parts.settings.runner.clone());
+        let before = before.map(|before| before.dispatch.permission);
+        let runner = runner
+            .or(known.map(|known| known.runner))
+            .unwrap_or_else(|| parts.settings.runner.clone());
         let begin = match session {
             Some(session) => Begin::Session { session, prompt },
             None => Begin::Prompt(prompt),
@@ -35,7 +42,9 @@ impl Dispatcher {
             turn,
             context: model::invocation::Context::default(),
             tools: vec![],
-            limits,
+            limits: message.limits,
+            permission: message.permission.or(before).unwrap_or_default(),
+            untested: message.untested,
             idempotency: None,
         })
     }
@@ -60,6 +69,8 @@ impl Dispatcher {
             context: model::invocation::Context::default(),
             tools: before.tools,
             limits: Some(before.limits),
+            permission: before.permission,
+            untested: Untested::Refuse,
             idempotency: None,
         })
     }

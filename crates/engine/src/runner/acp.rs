@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::acp_ask as ask;
 use super::acp_message::{
-    Incoming, Initialized, Opened, PermissionRequest, Prompted, RpcError, Update,
+    Chunk, Incoming, Initialized, Opened, PermissionRequest, Prompted, RpcError, Update, UpdateKind,
 };
 use super::asks::{Ask, Asks};
 use super::log::Log;
@@ -27,9 +27,14 @@ const REFUSALS_MAX: u32 = 1_000;
 #[derive(Debug)]
 pub(super) struct Acp {
     process: Process,
+    /// The conversation as we call it.
+    own: String,
+    /// The conversation that is to be taken up, as the agent calls it.
     session: String,
     resumes: bool,
     cwd: String,
+    /// What was said last; not known after a restart.
+    prompt: String,
     /// The turn whose prompt waits for the end of the handshake.
     waiting: Option<TurnAsk>,
     state: State,
@@ -41,6 +46,12 @@ struct State {
     /// The conversation as the agent calls it.
     agent_session: String,
     cancelled: bool,
+    /// The conversation was taken up again and no turn of it is over yet.
+    #[serde(default)]
+    loaded: bool,
+    /// What comes is history: some agents tell it when they have said that they are ready.
+    #[serde(default)]
+    replays: bool,
     requests: u32,
     asks: Asks,
     log: Log,
@@ -74,9 +85,11 @@ impl Acp {
         state.log.restore_reply(context.reply);
         Self {
             process,
-            session: context.session.uuid().to_string(),
+            own: context.session.uuid().to_string(),
+            session: context.agent_session.unwrap_or_else(|| context.session.uuid().to_string()),
             resumes: context.resumes,
             cwd: context.cwd.to_string_lossy().into_owned(),
+            prompt: String::new(),
             waiting: None,
             state,
         }
@@ -124,6 +137,7 @@ impl Acp {
 
     fn end(&mut self, step: &mut Step, outcome: TurnOutcome) {
         self.waiting = None;
+        (self.state.loaded, self.state.replays) = (false, false);
         self.state.asks.clear();
         self.state.log.end(step, outcome);
     }
@@ -174,6 +188,7 @@ impl Acp {
             Err(error) => self.break_off(step, FailureCode::AgentStart, &error.shown()),
             Ok(_) if self.resumes => {
                 self.state.agent_session.clone_from(&self.session);
+                self.state.loaded = true;
                 self.begin_prompt(step);
             }
             Ok(result) => match serde_json::from_str::<Opened<'_>>(result) {
@@ -210,7 +225,24 @@ impl Acp {
         if self.state.phase != Phase::Prompting {
             return Ok(()); // history, or the idle chatter of an agent
         }
+        if self.state.loaded && self.is_history(update)? {
+            return Ok(());
+        }
         acp_update::tell(&mut self.state.log, step, update)
+    }
+
+    /// Whether an update is history that comes late: from something that was said to the agent, and not
+    /// now, to its list of commands.
+    fn is_history(&mut self, update: &str) -> serde_json::Result<bool> {
+        match &*serde_json::from_str::<UpdateKind<'_>>(update)?.session_update {
+            "user_message_chunk" => {
+                let said = serde_json::from_str::<Chunk<'_>>(update)?;
+                self.state.replays |= !self.prompt.contains(&*said.content.shown());
+            }
+            "available_commands_update" => self.state.replays = false,
+            _ => {}
+        }
+        Ok(self.state.replays)
     }
 
     fn requested(&mut self, step: &mut Step, id: &RawValue, method: &str, params: &str) {
@@ -330,6 +362,7 @@ impl Adapter for Acp {
             return step;
         }
         (self.state.cancelled, self.state.requests) = (false, 0);
+        self.prompt.clone_from(&turn.prompt);
         self.waiting = Some(turn.clone());
         match self.state.phase {
             Phase::Fresh => {
@@ -380,6 +413,10 @@ impl Adapter for Acp {
         self.state.phase = Phase::Broken;
         self.end(&mut step, super::exit_outcome(begun, cancelled, code, signal));
         step
+    }
+
+    fn agent_session(&self) -> Option<&str> {
+        Some(&*self.state.agent_session).filter(|name| !name.is_empty() && *name != self.own)
     }
 
     fn snapshot(&self) -> String {

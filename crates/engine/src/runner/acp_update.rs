@@ -41,6 +41,10 @@ fn chunk(log: &mut Log, step: &mut Step, voice: Voice, update: &str) -> serde_js
 pub(super) fn tool_call(log: &mut Log, step: &mut Step, call: &ToolCall<'_>) {
     let mut arguments = bound::arguments(call.raw_input);
     let known = log.knows(&call.id);
+    if !known {
+        // Not known yet: some agents tell of a call before its arguments have come.
+        arguments = arguments.filter(|it| it.as_object().is_none_or(|fields| !fields.is_empty()));
+    }
     let tool = call.tool();
     if !known {
         let locations = call.locations.as_ref().map_or(&[][..], |few| &few.0);

@@ -127,15 +127,19 @@ fn short(text: &str, bytes_max: usize) -> String {
 /// The arguments of a tool call: whole, with long texts cut, or the beginning of their JSON as text.
 pub(super) fn arguments(raw: Option<&RawValue>) -> Option<Value> {
     let raw = raw?.get();
-    let mut value = (raw.len() <= ARGUMENTS_READ_BYTES_MAX)
+    let read = (raw.len() <= ARGUMENTS_READ_BYTES_MAX)
         .then(|| serde_json::from_str::<Value>(raw).ok())
-        .flatten()
-        .unwrap_or_else(|| Value::String(text(raw, ARGUMENT_BYTES_MAX)));
-    shorten(&mut value);
-    if stored_len(&value) > ARGUMENTS_BYTES_MAX {
-        value = Value::String(text(raw, ARGUMENT_BYTES_MAX));
+        .flatten();
+    Some(value(read.unwrap_or_else(|| Value::String(text(raw, ARGUMENT_BYTES_MAX)))))
+}
+
+/// The same of arguments that were read already.
+pub(super) fn value(mut whole: Value) -> Value {
+    shorten(&mut whole);
+    if stored_len(&whole) > ARGUMENTS_BYTES_MAX {
+        whole = Value::String(text(&whole.to_string(), ARGUMENT_BYTES_MAX));
     }
-    Some(value)
+    whole
 }
 
 /// Cuts every text in `value`. The depth is that of the JSON reader, which has a limit.

@@ -13,8 +13,11 @@ mod bound;
 mod claude;
 mod claude_message;
 mod definitions;
+mod line_rule;
+mod lines;
 mod log;
 mod spoken;
+pub mod tested;
 
 pub use definitions::builtin_runners;
 
@@ -23,7 +26,9 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 
 use model::event::Failure;
-use model::{Event, FailureCode, Program, Protocol, Runner, SessionId, TurnId, TurnOutcome};
+use model::{
+    Event, FailureCode, Permission, Program, Protocol, Runner, SessionId, TurnId, TurnOutcome,
+};
 
 /// Drives one agent over its life: one process, one conversation, many turns.
 ///
@@ -62,6 +67,12 @@ pub trait Adapter: Debug + Send {
     /// The program has ended. Ends the turn, if one is running.
     fn exited(&mut self, code: Option<i32>, signal: Option<i32>) -> Step;
 
+    /// The conversation as the agent calls it, once it has said so: what [`LaunchContext`] needs when it
+    /// is continued. None where the agent takes ours.
+    fn agent_session(&self) -> Option<&str> {
+        None
+    }
+
     /// All that a later adapter needs to go on, except the text of the reply, which stands in the
     /// events. At most 64 KiB; changes seldom.
     fn snapshot(&self) -> String;
@@ -85,6 +96,8 @@ pub struct Step {
     pub events: Vec<Event>,
     /// What is to be written to the agent's standard input, in order.
     pub input: Vec<Input>,
+    /// Interrupt the agent: what it runs now is to end.
+    pub interrupt: bool,
     /// The turn is over, in this way.
     pub turn: Option<TurnOutcome>,
     /// The last message of the agent, at most 64 KiB; empty unless the turn is over.
@@ -121,6 +134,10 @@ pub struct LaunchContext {
     pub session: SessionId,
     /// Whether it is continued from its session file.
     pub resumes: bool,
+    /// The conversation as the agent calls it, where it is continued and the agent chose the name.
+    pub agent_session: Option<String>,
+    /// Whether the agent asks before it acts.
+    pub permission: Permission,
     /// Where the agent starts, as `/workspace`.
     pub cwd: PathBuf,
     /// Where the agent reaches the gate, as `http://127.0.0.1:8700`.
@@ -139,6 +156,7 @@ pub fn adapter(runner: &Runner, context: LaunchContext) -> Box<dyn Adapter> {
     match runner.protocol {
         Protocol::Acp => Box::new(acp::Acp::new(runner, context)),
         Protocol::ClaudeStreamJson => Box::new(claude::Claude::new(runner, context)),
+        Protocol::Jsonl | Protocol::Text => Box::new(lines::Lines::new(runner, context)),
     }
 }
 
@@ -146,7 +164,8 @@ pub fn adapter(runner: &Runner, context: LaunchContext) -> Box<dyn Adapter> {
 /// that its command names. Looks at the file system; the built-in agent is always there.
 pub fn is_installed(runner: &Runner) -> bool {
     let Program::Folder(folder) = &runner.program else { return true };
-    let program = runner.argv.iter().find_map(|word| word.strip_prefix(RUNNER_ROOT));
+    let mut argv = runner.argv.iter().map(|word| for_this_machine(word));
+    let program = argv.find_map(|word| word.strip_prefix(RUNNER_ROOT).map(str::to_owned));
     match program {
         Some(program) => folder.join(program).exists(),
         None => folder.is_dir(),
@@ -156,8 +175,14 @@ pub fn is_installed(runner: &Runner) -> bool {
 /// The program that `runner` runs for this conversation.
 fn process(runner: &Runner, context: &LaunchContext) -> Process {
     let session = context.session.uuid().to_string();
+    let permission = runner.permissions.as_ref().map_or("", |words| match context.permission {
+        Permission::Auto => &words.auto,
+        Permission::Ask => &words.ask,
+    });
     let fill = |text: &String| {
-        text.replace("{session}", &session)
+        for_this_machine(text)
+            .replace("{session}", &session)
+            .replace("{permission}", permission)
             .replace("{model}", &context.model)
             .replace("{gate}", &context.gate_url)
     };
@@ -170,6 +195,13 @@ fn process(runner: &Runner, context: &LaunchContext) -> Process {
         env: runner.env.iter().map(|(name, value)| (name.clone(), fill(value))).collect(),
         cwd: context.cwd.clone(),
     }
+}
+
+/// A word of a runner, or a package of it, for the processor of this machine.
+pub fn for_this_machine(word: &str) -> String {
+    let arm = cfg!(target_arch = "aarch64");
+    word.replace("{arch}", if arm { "arm64" } else { "x64" })
+        .replace("{machine}", if arm { "aarch64" } else { "x86_64" })
 }
 
 impl Input {

@@ -33,6 +33,7 @@ impl Supervisor {
         let Some(turn) = &mut self.turn else { return Ok(()) };
         let id = turn.turn.clone();
         turn.over = Some((outcome.clone(), reply.clone()));
+        self.forget_questions();
         self.flush(None).await?;
         kill_point("after_turn_outcome");
         let (events, failed) = self.keep_work(Stillness::Freeze).await;
@@ -114,13 +115,22 @@ impl Supervisor {
             prompt: turn.about.clone(),
             label: self.dispatch.label.clone(),
             author: self.author.clone(),
+            agent_session: self.agent_session(),
             at: self.world.parts.clock.now(),
         })
+    }
+
+    /// The conversation as the agent calls it, as far as it is known.
+    fn agent_session(&self) -> Option<String> {
+        let told = self.agent.as_ref().and_then(|agent| agent.course.agent_session());
+        let before = || self.session.as_ref().and_then(|session| session.agent_session());
+        told.or_else(before).map(str::to_owned)
     }
 
     /// Ends the dispatch: exactly one terminal event, and nothing left behind.
     pub(super) async fn bury(&mut self, ending: Ending) {
         self.registration.set_idle(false);
+        self.forget_questions();
         match ending.way {
             Way::Left => return,
             Way::Fenced => {

@@ -72,8 +72,7 @@ impl Supervisor {
         };
         let snapshot = Some(snapshot).filter(|snapshot| !snapshot.is_empty());
         let context = self.context(self.dispatch.start.resumes(), snapshot, reply)?;
-        let mut course =
-            Course::new(adapter(runner, context), self.dispatch.limits.output_bytes_max);
+        let mut course = Course::new(adapter(runner, context), self.bounds());
         let then = course.resume(ask.map(|(ask, _)| ask));
         self.agent = Some(socket.agent(course, line));
         self.apply(then).await

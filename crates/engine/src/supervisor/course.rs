@@ -2,7 +2,7 @@
 //! has gone too far. Pure: no IO, no clock, no task.
 
 use model::event::PermissionOption;
-use model::{Event, TurnOutcome};
+use model::{Event, Permission, TurnOutcome};
 
 use super::ending::Ending;
 use crate::runner::{Adapter, Input, Step, TurnAsk};
@@ -33,8 +33,17 @@ impl Turning {
 #[derive(Debug)]
 pub(crate) struct Course {
     adapter: Box<dyn Adapter>,
-    output_bytes_max: u64,
+    bounds: Bounds,
     turn: Option<Turning>,
+}
+
+/// What an agent may do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// So many bytes may it write in one turn.
+    pub(crate) output_bytes_max: u64,
+    /// Whether its questions wait for a person.
+    pub(crate) permission: Permission,
 }
 
 /// What is to be done, in the order of the fields.
@@ -42,6 +51,8 @@ pub(crate) struct Course {
 pub(crate) struct Move {
     pub(crate) events: Vec<Event>,
     pub(crate) input: Vec<Input>,
+    /// What the agent runs now is to end.
+    pub(crate) interrupt: bool,
     /// The turn is over, with this reply: keep its work.
     pub(crate) outcome: Option<(TurnOutcome, String)>,
     /// The dispatch is over.
@@ -57,6 +68,7 @@ impl Move {
     fn add(&mut self, step: Step) {
         self.events.extend(step.events);
         self.input.extend(step.input);
+        self.interrupt |= step.interrupt;
         if let Some(outcome) = step.turn
             && self.outcome.is_none()
         {
@@ -72,12 +84,16 @@ impl Move {
 }
 
 impl Course {
-    pub(crate) fn new(adapter: Box<dyn Adapter>, output_bytes_max: u64) -> Self {
-        Self { adapter, output_bytes_max, turn: None }
+    pub(crate) fn new(adapter: Box<dyn Adapter>, bounds: Bounds) -> Self {
+        Self { adapter, bounds, turn: None }
     }
 
     pub(crate) fn snapshot(&self) -> String {
         self.adapter.snapshot()
+    }
+
+    pub(crate) fn agent_session(&self) -> Option<&str> {
+        self.adapter.agent_session()
     }
 
     /// Hands the agent a turn. Only while it works on none.
@@ -109,10 +125,10 @@ impl Course {
     /// A line that has no end yet is so long by now.
     pub(crate) fn overlong(&self, bytes: u64) -> Move {
         let written = self.turn.as_ref().map_or(0, |turn| turn.output_bytes);
-        if written.saturating_add(bytes) <= self.output_bytes_max {
+        if written.saturating_add(bytes) <= self.bounds.output_bytes_max {
             return Move::default();
         }
-        Move::end(Ending::flooded(self.output_bytes_max))
+        Move::end(Ending::flooded(self.bounds.output_bytes_max))
     }
 
     /// The agent wrote to its standard error.
@@ -170,17 +186,20 @@ impl Course {
     fn count(&mut self, bytes: u64) -> Option<Move> {
         let turn = self.turn.as_mut()?;
         turn.output_bytes = turn.output_bytes.saturating_add(bytes);
-        let over = turn.output_bytes > self.output_bytes_max;
-        over.then(|| Move::end(Ending::flooded(self.output_bytes_max)))
+        let over = turn.output_bytes > self.bounds.output_bytes_max;
+        over.then(|| Move::end(Ending::flooded(self.bounds.output_bytes_max)))
     }
 
     fn follow(&mut self, step: Step) -> Move {
         let mut then = Move::default();
-        let mut asked = questions(&step);
+        let mut asked = self.for_policy(&step);
         then.add(step);
         for _ in 0..ANSWERS_MAX {
             for (ask, option) in std::mem::take(&mut asked) {
-                asked.extend(self.answer(ask, option, &mut then));
+                let step = self.adapter.answer(&ask, option.as_deref());
+                asked.extend(self.for_policy(&step));
+                then.events.push(answered(ask, option, POLICY));
+                then.add(step);
             }
         }
         if self.turn.is_none() {
@@ -189,15 +208,29 @@ impl Course {
         then
     }
 
-    /// Answers a question by policy: the sandbox is the boundary and a commit can be taken back, so
-    /// what an agent asks for is allowed, once. Gives the questions that follow from it.
-    fn answer(&mut self, ask: String, option: Option<String>, then: &mut Move) -> Vec<Question> {
-        let step = self.adapter.answer(&ask, option.as_deref());
-        then.events.push(Event::PermissionAnswered { ask, option, by: "policy".to_owned() });
-        let further = questions(&step);
-        then.add(step);
-        further
+    /// The questions that policy answers: the sandbox is the boundary and a commit can be taken back,
+    /// so what an agent asks for is allowed, once. None of them where a person is to answer.
+    fn for_policy(&self, step: &Step) -> Vec<Question> {
+        match self.bounds.permission {
+            Permission::Auto => questions(step),
+            Permission::Ask => vec![],
+        }
     }
+
+    /// Answers a question that waited for somebody.
+    pub(crate) fn answer(&mut self, ask: &str, option: Option<String>, by: &str) -> Move {
+        let step = self.adapter.answer(ask, option.as_deref());
+        let mut then = self.follow(step);
+        then.events.insert(0, answered(ask.to_owned(), option, by));
+        then
+    }
+}
+
+/// Who answers where nobody is asked.
+const POLICY: &str = "policy";
+
+fn answered(ask: String, option: Option<String>, by: &str) -> Event {
+    Event::PermissionAnswered { ask, option, by: by.to_owned() }
 }
 
 /// A question, and what is answered.

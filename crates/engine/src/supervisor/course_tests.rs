@@ -67,8 +67,24 @@ fn ask() -> TurnAsk {
     TurnAsk { turn: "t1".parse().expect("a name"), number: 1, prompt: "hi".to_owned() }
 }
 
+fn bounds(permission: Permission) -> Bounds {
+    Bounds { output_bytes_max: 100, permission }
+}
+
+#[test]
+fn a_question_for_a_person_waits_for_one() {
+    let mut course = Course::new(Box::new(Scripted), bounds(Permission::Ask));
+    course.begin(ask());
+    let asked = course.line(b"ask", false, 1);
+    assert_eq!((asked.events.len(), asked.input.len()), (1, 0), "{asked:?}");
+    let then = course.answer("q1", None, "jane");
+    let by = Event::PermissionAnswered { ask: "q1".into(), option: None, by: "jane".into() };
+    assert_eq!(then.events, [by]);
+    assert_eq!(then.input[0].bytes, b"q1=no");
+}
+
 fn begun() -> Course {
-    let mut course = Course::new(Box::new(Scripted), 100);
+    let mut course = Course::new(Box::new(Scripted), bounds(Permission::Auto));
     let first = course.begin(ask());
     assert!(matches!(first.events[..], [Event::TurnStarted { .. }]));
     assert_eq!(first.input.len(), 1);
@@ -87,7 +103,7 @@ fn a_turn_ends_when_the_agent_says_so_and_the_next_may_begin() {
 
 #[test]
 fn what_an_agent_says_ended_while_no_turn_runs_is_not_believed() {
-    let mut course = Course::new(Box::new(Scripted), 100);
+    let mut course = Course::new(Box::new(Scripted), bounds(Permission::Auto));
     assert_eq!(course.line(b"done", false, 5), Move::default());
 }
 
@@ -112,7 +128,10 @@ fn an_agent_that_floods_is_ended_with_its_own_code() {
 
 #[test]
 fn standard_error_is_shown_up_to_a_bound_and_said_to_be_cut() {
-    let mut course = Course::new(Box::new(Scripted), u64::MAX);
+    let mut course = Course::new(
+        Box::new(Scripted),
+        Bounds { output_bytes_max: u64::MAX, permission: Permission::Auto },
+    );
     course.begin(ask());
     let pieces = 0..STDERR_SHOWN_MAX + 10;
     let shown = pieces.filter(|_| !course.stderr(b"\xff oh").events.is_empty()).count();
@@ -121,7 +140,7 @@ fn standard_error_is_shown_up_to_a_bound_and_said_to_be_cut() {
 
 #[test]
 fn an_agent_that_ends_between_turns_is_done_and_within_one_has_died() {
-    let mut course = Course::new(Box::new(Scripted), 100);
+    let mut course = Course::new(Box::new(Scripted), bounds(Permission::Auto));
     assert_eq!(course.exited(Some(0), None).end.expect("over").end, End::Completed);
     let end = begun().exited(Some(0), None).end.expect("over");
     assert_eq!(end.failure.expect("it failed").code, FailureCode::AgentDied);
@@ -139,7 +158,14 @@ fn an_agent_of_no_further_use_ends_the_dispatch_after_its_turn() {
 
 #[test]
 fn nothing_is_stopped_where_nothing_runs() {
-    assert!(Course::new(Box::new(Scripted), 1).stop().is_none());
+    assert!(
+        Course::new(
+            Box::new(Scripted),
+            Bounds { output_bytes_max: 1, permission: Permission::Auto }
+        )
+        .stop()
+        .is_none()
+    );
 }
 
 /// Whatever an agent says and people ask for, in whatever order: a turn ends at most once, nothing
@@ -148,7 +174,10 @@ fn nothing_is_stopped_where_nothing_runs() {
 fn no_order_of_happenings_ends_anything_twice() {
     for seed in 0..2_000_u64 {
         let mut random = crate::seeded::Seeded::new(seed);
-        let mut course = Course::new(Box::new(Scripted), 2_000);
+        let mut course = Course::new(
+            Box::new(Scripted),
+            Bounds { output_bytes_max: 2_000, permission: Permission::Auto },
+        );
         let mut life = Life { state: State::Starting, number: 0, begun: 0, closed: 0 };
         for _ in 0..random.below(60) {
             let Some(then) = happens(&mut course, &mut life, &mut random) else { continue };

@@ -3,6 +3,8 @@
 use model::{Time, TurnId, TurnOutcome};
 use serde::{Deserialize, Serialize};
 
+use super::asked::Question;
+
 /// What the next server needs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Keep {
@@ -18,6 +20,9 @@ pub(crate) struct Keep {
     pub(crate) begun: u32,
     /// The turn that was handed to the agent and is not over.
     pub(crate) turn: Option<KeptTurn>,
+    /// The questions that wait for a person.
+    #[serde(default)]
+    pub(crate) questions: Vec<Question>,
 }
 
 /// A turn that was handed to the agent and is not over.
@@ -60,6 +65,7 @@ mod tests {
                 started: Time::from_ms(8),
                 over: Some((TurnOutcome::Completed, "bye".to_owned())),
             }),
+            questions: vec![],
         };
         assert_eq!(Keep::read(&keep.write()), Some(keep));
         assert_eq!(Keep::read("{\"other\":1}"), None);

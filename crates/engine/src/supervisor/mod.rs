@@ -4,6 +4,7 @@
 //! it is only waited for and done. However it ends, also by a panic, one terminal event is written,
 //! the gate is closed, the box destroyed, the checkouts released and the place given back.
 
+pub(crate) mod asked;
 mod close;
 mod connect;
 mod course;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use model::limit::EVENTS_MAX;
+use model::worker_wire::AgentSignal;
 use model::{Dispatch, Event, Happened, State};
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
@@ -37,6 +39,7 @@ use crate::port::{Exit, LedgerError, OpenGate, Running};
 use crate::runner::TurnAsk;
 use crate::workspaces::{Author, MountedView, SessionFolder};
 
+use asked::Calls;
 use course::{Course, Move};
 use ending::Ending;
 pub(crate) use keep::Keep;
@@ -97,6 +100,8 @@ pub(crate) struct Supervisor {
     session: Option<SessionFolder>,
     agent: Option<Agent>,
     cancels: Vec<oneshot::Sender<()>>,
+    /// What the agent called lately.
+    calls: Calls,
 }
 
 /// What is needed to look after a dispatch.
@@ -116,6 +121,7 @@ enum Happening {
     Report(Event),
     Exit(Exit),
     Up(Up),
+    Late,
     Flush,
     ShutDown,
 }
@@ -188,6 +194,7 @@ impl Supervisor {
             session: None,
             agent: None,
             cancels: vec![],
+            calls: Calls::default(),
         };
         (supervisor, entry)
     }
@@ -249,6 +256,7 @@ impl Supervisor {
             from = agent.line.next() => Happening::Box(from),
             Some(event) = agent.reports.recv() => Happening::Report(event),
             exit = running.wait() => Happening::Exit(exit),
+            () = until(self.times.question) => Happening::Late,
             () = until(self.times.flush) => Happening::Flush,
         }
     }
@@ -264,6 +272,7 @@ impl Supervisor {
             }
             Happening::Exit(exit) => Err(Ending::sandbox_died(exit)),
             Happening::Up(up) => Err(self.is_up(up)),
+            Happening::Late => self.refuse_late().await,
             Happening::Flush => self.flush(None).await,
             Happening::ShutDown => Err(Ending::shut_down(self.writer.state())),
         }
@@ -297,7 +306,9 @@ impl Supervisor {
             State::Idle => Some(Happened::Message),
             State::Queued | State::Running | State::Ended(_) => None,
         };
-        self.writer.push(std::mem::take(&mut then.events));
+        let events = std::mem::take(&mut then.events);
+        self.heed(&events);
+        self.writer.push(events);
         kill_point("before_turn_started");
         self.flush(happened).await?;
         kill_point("after_turn_started");
@@ -333,7 +344,8 @@ impl Supervisor {
 
     /// Does what follows from what happened.
     async fn apply(&mut self, then: Move) -> Flow<()> {
-        let Move { events, input, outcome, end } = then;
+        let Move { events, input, interrupt, outcome, end } = then;
+        self.heed(&events);
         self.writer.push(events);
         if !input.is_empty() {
             self.flush(None).await?;
@@ -343,6 +355,11 @@ impl Supervisor {
                 sent.map_err(|_| Ending::worker_lost())?;
             }
             kill_point("after_input_sent");
+        }
+        if interrupt {
+            let Some(agent) = &mut self.agent else { return Err(Ending::internal()) };
+            let sent = agent.line.signal(AgentSignal::Interrupt);
+            sent.map_err(|_| Ending::worker_lost())?;
         }
         if let Some((outcome, reply)) = outcome {
             self.close_turn(outcome, reply).await?;
@@ -391,6 +408,7 @@ impl Supervisor {
             started: self.started?,
             begun: self.begun,
             turn: self.turn.clone(),
+            questions: self.registration.waiting.lock().clone(),
         })
     }
 

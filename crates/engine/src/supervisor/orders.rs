@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use model::{Happened, State, Turn, TurnId};
+use model::{Happened, State, Turn, TurnId, UserId};
 use tokio::sync::oneshot;
 
+use super::asked::Answer;
 use super::ending::Ending;
 use super::{Flow, Supervisor, ask_of, times};
 use crate::dispatcher::DispatchError;
@@ -25,6 +26,8 @@ pub(crate) enum Order {
     Say { turn: TurnId, prompt: String, answer: oneshot::Sender<Result<Turn, DispatchError>> },
     /// Stop the turn; whether one was running.
     StopTurn { answer: oneshot::Sender<bool> },
+    /// Answer a question of the agent, in this person's name.
+    Answer { answer: Answer, by: UserId, told: oneshot::Sender<Result<(), DispatchError>> },
     /// End it; the answer is dropped when it is over.
     Cancel { over: oneshot::Sender<()> },
     /// End it if it is idle: somebody waits for its place.
@@ -44,6 +47,9 @@ impl Supervisor {
                 Ok(())
             }
             Order::StopTurn { answer } => self.stop_turn(answer).await,
+            Order::Answer { answer, by, told } => {
+                self.answer_question(answer, &by.to_string(), told).await
+            }
             Order::Cancel { over } => {
                 self.cancels.push(over);
                 Err(Ending::stopped())
@@ -73,6 +79,7 @@ impl Supervisor {
             Some(then) => {
                 told(true);
                 self.times.stop = self.times.stop.or_else(|| times::after(STOP_GRACE));
+                self.forget_questions();
                 self.apply(then).await
             }
             None if matches!(state, State::Queued | State::Starting) => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use model::{Event, Happened, Program, Runner, State};
 
-use super::course::Course;
+use super::course::{Bounds, Course};
 use super::ending::Ending;
 use super::keep::Keep;
 use super::{Flow, Supervisor, paths, times};
@@ -53,7 +53,7 @@ impl Supervisor {
         let process = self.found(adapter.process());
         line.start(&process).map_err(|error| Ending::agent_not_started(&error.to_string()))?;
         kill_point("after_agent_start");
-        let course = Course::new(adapter, self.dispatch.limits.output_bytes_max);
+        let course = Course::new(adapter, self.bounds());
         self.agent = Some(caller.agent(course, line));
         Ok(())
     }
@@ -70,6 +70,8 @@ impl Supervisor {
         self.started = Some(keep.started);
         (self.begun, self.turn) = (keep.begun, keep.turn.clone());
         self.numbered = self.numbered.max(keep.begun);
+        *self.registration.waiting.lock() = keep.questions;
+        self.watch_questions();
         self.views = views;
         self.open_session().await?;
         let runner = self.world.runner(&self.dispatch.runner).ok_or_else(Ending::unknown_runner)?;
@@ -227,6 +229,12 @@ impl Supervisor {
         }
     }
 
+    /// What the agent may do.
+    pub(super) fn bounds(&self) -> Bounds {
+        let output_bytes_max = self.dispatch.limits.output_bytes_max;
+        Bounds { output_bytes_max, permission: self.dispatch.permission }
+    }
+
     pub(super) fn context(
         &self,
         resumes: bool,
@@ -238,6 +246,12 @@ impl Supervisor {
         Ok(LaunchContext {
             session: self.dispatch.session,
             resumes,
+            agent_session: self
+                .session
+                .as_ref()
+                .and_then(|it| it.agent_session())
+                .map(str::to_owned),
+            permission: self.dispatch.permission,
             cwd: running.path(Path::new("/workspace")),
             gate_url: running.gate_url(),
             model: self.world.parts.gate.model(&runner),

@@ -24,6 +24,8 @@ pub(crate) struct Times {
     pub(crate) turn: Option<Instant>,
     pub(crate) stop: Option<Instant>,
     pub(crate) idle: Option<Instant>,
+    /// When the next question counts as refused.
+    pub(crate) question: Option<Instant>,
     /// When what was gathered is written.
     pub(crate) flush: Option<Instant>,
 }

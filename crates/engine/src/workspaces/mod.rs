@@ -216,9 +216,9 @@ impl Workspaces {
         session: SessionId,
     ) -> Result<SessionFolder, WorkspacesError> {
         let workspaces = self.clone();
-        let open = move || workspaces.folder(home);
+        let open = move || Ok(SessionFolder::new(workspaces.folder(home)?, session));
         let folder = self.tasks.blocking("open a workspace", open).await;
-        Ok(SessionFolder::new(folder.ok_or(WorkspacesError::Broken(home))??, session))
+        folder.ok_or(WorkspacesError::Broken(home))?
     }
 
     /// Sees to it that a workspace does not grow by its use: merges small packs, and removes

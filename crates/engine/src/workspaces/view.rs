@@ -20,6 +20,9 @@ use crate::port::BoxDelta;
 
 /// How many commits back one of ours is looked for after a crash.
 const LANDED_WITHIN: usize = 500;
+/// Under this key a saved session says how the agent calls it: it goes where the session file goes, and
+/// no agent can write it.
+const AGENT_SESSION: &str = "Agent-Session";
 /// How many paths an event lists.
 const PATHS_MAX: usize = 100;
 
@@ -40,6 +43,8 @@ pub(crate) struct TurnCommit {
     pub(crate) prompt: String,
     pub(crate) label: Label,
     pub(crate) author: Author,
+    /// The conversation as the agent calls it, where it does not take our name for it.
+    pub(crate) agent_session: Option<String>,
     pub(crate) at: Time,
 }
 
@@ -208,17 +213,25 @@ impl MountedView {
 pub(crate) struct SessionFolder {
     folder: Arc<Folder>,
     session: SessionId,
+    agent_session: Option<String>,
     cache: StatCache,
 }
 
 impl SessionFolder {
     pub(crate) fn new(folder: Arc<Folder>, session: SessionId) -> Self {
-        Self { folder, session, cache: StatCache::default() }
+        let agent_session = agent_session(&folder, session);
+        Self { folder, session, agent_session, cache: StatCache::default() }
     }
 
     /// The same conversation for another hand.
     pub(crate) fn again(&self) -> Self {
-        Self::new(self.folder.clone(), self.session)
+        let (folder, agent_session) = (self.folder.clone(), self.agent_session.clone());
+        Self { folder, session: self.session, agent_session, cache: StatCache::default() }
+    }
+
+    /// The conversation as the agent called it when it was saved last.
+    pub(crate) fn agent_session(&self) -> Option<&str> {
+        self.agent_session.as_deref()
     }
 
     /// Writes the newest saved session into an empty folder; whether there was one.
@@ -235,7 +248,9 @@ impl SessionFolder {
 
     fn save(&mut self, from: OwnedFd, turn: &TurnCommit) -> Result<Vec<Event>, WorkspacesError> {
         let (session, root) = (self.session.to_string(), Root::new(from));
-        let by = attribution(turn);
+        let mut by = attribution(turn);
+        let name = turn.agent_session.as_ref().map(|name| Trailer::new(AGENT_SESSION, name));
+        by.trailers.extend(name.and_then(Result::ok));
         let saved = self.folder.repository.save_session(&session, &root, &mut self.cache, &by);
         let saved = saved.map_err(|error| self.folder.failed(error))?;
         let mut events: Vec<Event> = refused(self.folder.id, &saved.refusals).into_iter().collect();
@@ -246,6 +261,13 @@ impl SessionFolder {
         );
         Ok(events)
     }
+}
+
+fn agent_session(folder: &Folder, session: SessionId) -> Option<String> {
+    let saved = folder.repository.session(&session.to_string()).ok()??;
+    let record = folder.repository.record(saved).ok()?;
+    let trailer = record.trailers.iter().find(|trailer| trailer.key() == AGENT_SESSION)?;
+    Some(trailer.value().to_owned())
 }
 
 /// What is left of a turn when its work is kept.

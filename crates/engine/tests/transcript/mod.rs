@@ -72,12 +72,18 @@ pub(crate) fn play(
 fn shown(step: &Step) -> String {
     let json = |event| serde_json::to_string(event).expect("plain data");
     let events = step.events.iter().map(|event| format!("  event {}\n", json(event)));
-    let said = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    let inputs = step.input.iter().map(|put| format!("  input {:#x} {}", put.id, said(&put.bytes)));
+    // One line each, also of an input that has several.
+    let said = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        text.strip_suffix('\n').unwrap_or(&text).replace('\n', "\\n")
+    };
+    let inputs =
+        step.input.iter().map(|put| format!("  input {:#x} {}\n", put.id, said(&put.bytes)));
     let ended = step.turn.iter().map(|outcome| {
         let outcome = serde_json::to_string(outcome).expect("plain data");
         format!("  ended {outcome} {:?}\n", step.reply)
     });
+    let interrupt = step.interrupt.then(|| "  interrupt\n".to_owned());
     let close = step.close_input.then(|| "  close\n".to_owned());
-    events.chain(inputs).chain(ended).chain(close).collect()
+    events.chain(inputs).chain(interrupt).chain(ended).chain(close).collect()
 }

@@ -102,6 +102,8 @@ async fn turn(client: &Client, prompt: &str, session: Option<String>) -> anyhow:
         session,
         runner: None,
         workspace: None,
+        permissions: None,
+        untested: false,
     };
     let (mut reply, mut commits, mut errors) = (String::new(), vec![], vec![]);
     let each = |frame: &Value| {

@@ -21,6 +21,11 @@ pub(crate) async fn run(config: &Config, verb: Dispatch, as_json: bool) -> anyho
         Dispatch::Watch { id, after, no_follow, .. } => {
             watch(&client, &id, after.as_deref(), !no_follow, as_json).await
         }
+        Dispatch::Asks { .. } => asks(&client, as_json).await,
+        Dispatch::Answer { id, ask, option, .. } => {
+            let path = format!("/agent/dispatches/{}/permissions/{}", escaped(&id), escaped(&ask));
+            client.post(&path, &json!({"option": option})).await.map(drop)
+        }
         Dispatch::Cancel { id, .. } => steer(&client, &id, "cancel", &json!({}), as_json).await,
         Dispatch::Resume { id, prompt, .. } => {
             steer(&client, &id, "resume", &json!({"prompt": prompt}), as_json).await
@@ -59,6 +64,33 @@ async fn list(
         })
         .collect();
     Ok(say::table(&["dispatch", "state", "runner", "created", "prompt"], &rows)?)
+}
+
+/// The questions that wait, with all of what is asked: nobody is to allow what they did not see.
+async fn asks(client: &Client, as_json: bool) -> anyhow::Result<()> {
+    let page = client.get("/agent/permissions").await?;
+    let asks = page["permissions"].as_array().cloned().unwrap_or_default();
+    for ask in &asks {
+        if as_json {
+            say::json(ask)?;
+            continue;
+        }
+        say::data(format!(
+            "{} {}  {}",
+            text(&ask["dispatch"]),
+            text(&ask["ask"]),
+            text(&ask["title"])
+        ))?;
+        say::data(format!("  {} {}", text(&ask["tool"]), text(&ask["arguments"])))?;
+        let options = ask["options"].as_array().into_iter().flatten();
+        let options: Vec<_> = options.map(|option| text(&option["option"])).collect();
+        say::data(format!(
+            "  options {}; refused after {}",
+            options.join(", "),
+            text(&ask["expires"])
+        ))?;
+    }
+    Ok(())
 }
 
 fn text(value: &Value) -> String {

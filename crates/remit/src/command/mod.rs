@@ -5,6 +5,7 @@ pub(crate) mod dispatch;
 pub(crate) mod doctor;
 pub(crate) mod key;
 pub(crate) mod run;
+pub(crate) mod runner;
 pub(crate) mod session;
 pub(crate) mod show;
 pub(crate) mod up;

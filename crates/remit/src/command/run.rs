@@ -39,7 +39,7 @@ pub(crate) async fn run(config: &Config, asked: Run, json: bool) -> anyhow::Resu
 }
 
 /// The running server, or one that is started here for as long as this command takes.
-async fn reach(config: &Config) -> anyhow::Result<(Client, Option<Server>)> {
+pub(crate) async fn reach(config: &Config) -> anyhow::Result<(Client, Option<Server>)> {
     if config.text("client.url").is_some() {
         return Ok((super::client(config)?, None));
     }
@@ -78,6 +78,8 @@ async fn turn(client: &Client, asked: Run, json: bool, own: bool) -> anyhow::Res
         session: asked.session,
         runner: asked.runner,
         workspace: (!asked.workspaces.is_empty()).then(|| asked.workspaces.join(",")),
+        permissions: asked.permissions,
+        untested: asked.untested,
     };
     if asked.detach {
         return detached(client, &ask, json).await;

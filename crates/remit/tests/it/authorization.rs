@@ -58,10 +58,13 @@ const EXPECTED: &[(&str, &str, [u16; 5])] = &[
     ("GET", "/git/{workspace}/info/refs", [401, 404, 200, 200, 200]),
     ("POST", "/git/{workspace}/git-upload-pack", [401, 404, 200, 200, 200]),
     ("POST", "/git/{workspace}/git-receive-pack", [401, 404, 403, 200, 200]),
+    ("GET", "/agent/permissions", [401, 200, 200, 200, 200]),
+    ("POST", "/agent/dispatches/{id}/permissions/{ask}", [401, 404, 403, 409, 409]),
     ("GET", "/admin/users", [401, 403, 403, 403, 200]),
     ("POST", "/admin/users", [401, 403, 403, 403, 200]),
     ("GET", "/admin/users/{id}/tokens", [401, 404, 403, 200, 200]),
     ("POST", "/admin/users/{id}/tokens", [401, 404, 403, 201, 201]),
+    ("POST", "/admin/runners/{name}/test", [401, 403, 403, 403, 422]),
     ("DELETE", "/admin/tokens/{id}", [401, 404, 403, 204, 204]),
 ];
 

@@ -1,65 +1,24 @@
 //! Real Claude Code from npm, unmodified, in the real sandbox, with the demo model behind the gate.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Folder, Ran, Server, Start, Stream, Turn, backend};
+use crate::agents;
+use crate::harness::{Client, Folder, Ran, Server, Start, Stream, Turn};
 
-const PACKAGE: &str = "@anthropic-ai/claude-code@2.1.330";
 /// A setting of the server's that nobody in a box may see.
 const CANARY: &str = "canary-of-the-server-5512";
 
-/// The folder with Claude Code, installed once below the target folder; none, and a loud word, where
-/// it cannot be had.
-#[expect(clippy::print_stderr, reason = "whoever runs the tests must know what was not tried")]
 fn installed() -> Option<PathBuf> {
-    if backend() != "native" {
-        eprintln!("SKIPPED Claude Code: this machine does not isolate");
-        return None;
-    }
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target folder");
-    let cache = target.join("claude-code");
-    std::fs::create_dir_all(&cache).expect("a folder");
-    let lock = std::fs::File::create(cache.join("lock")).expect("a file");
-    lock.lock().expect("locked");
-    let folder = cache.join("2.1.330");
-    if !folder.exists() {
-        let partial = cache.join("partial");
-        let mut npm = Command::new("npm");
-        npm.args(["install", "--no-audit", "--no-fund", "--prefix"]).arg(&partial).arg(PACKAGE);
-        match npm.stdin(Stdio::null()).output() {
-            Ok(done) if done.status.success() => {
-                std::fs::rename(&partial, &folder).expect("moved");
-            }
-            tried => {
-                eprintln!("SKIPPED Claude Code: `npm install {PACKAGE}` does not work: {tried:?}");
-                return None;
-            }
-        }
-    }
-    Some(folder)
+    agents::installed("claude-code")
 }
 
 /// A server with Claude Code where an administrator would have put it.
 fn start(folder: &Folder, program: &Path) -> Server {
-    let runners = folder.data().join("runners");
-    std::fs::create_dir_all(&runners).expect("a folder");
-    std::fs::rename(copy(program, &runners.join("copy")), runners.join("claude-code"))
-        .expect("moved");
+    agents::place(folder, "claude-code", program);
     Start::on(folder).setting("limits.idle_s", "60").variable("CANARY", CANARY).server()
-}
-
-/// A copy by hard links: a runner's folder is only read.
-fn copy(from: &Path, to: &Path) -> PathBuf {
-    let done = Command::new("cp").arg("-al").arg(from).arg(to).status().expect("cp runs");
-    if !done.success() {
-        let _part = std::fs::remove_dir_all(to);
-        let done = Command::new("cp").arg("-a").arg(from).arg(to).status().expect("cp runs");
-        assert!(done.success(), "{} could not be copied", from.display());
-    }
-    to.to_owned()
 }
 
 async fn ask(me: &Client, prompt: &str, session: Option<&str>) -> Turn {
@@ -67,7 +26,11 @@ async fn ask(me: &Client, prompt: &str, session: Option<&str>) -> Turn {
     if let Some(session) = session {
         body["session"] = json!(session);
     }
-    let path = if session.is_some() { "/agent/chat" } else { "/agent/chat?runner=claude-code" };
+    let path = if session.is_some() {
+        "/agent/chat"
+    } else {
+        "/agent/chat?runner=claude-code&untested=true"
+    };
     let mut stream = Stream::of(me.request("POST", path).json(&body)).await;
     let (dispatch, session) = (stream.header("x-unit-id"), stream.header("x-chat-session"));
     Turn { dispatch, session, frames: stream.rest().await }
@@ -208,9 +171,7 @@ async fn a_runner_that_is_not_installed_is_refused_with_the_way_to_install_it() 
     let problem: Value = asked.json().await.expect("JSON");
     assert_eq!(problem["code"], "runner-not-installed");
     let detail = problem["detail"].as_str().expect("text");
-    let install =
-        "npm install --prefix <data>/runners/claude-code @anthropic-ai/claude-code@2.1.330";
-    assert!(detail.contains(install), "{detail}");
+    assert!(detail.contains("remit runner install claude-code"), "{detail}");
     let page = Path::new(env!("CARGO_MANIFEST_DIR"));
     assert!(page.join("../../docs/errors/runner-not-installed.md").exists());
     let runners = me.get("/agent/runners").await.ok();
@@ -221,5 +182,5 @@ async fn a_runner_that_is_not_installed_is_refused_with_the_way_to_install_it() 
     assert_eq!((installed("remit"), installed("claude-code")), (json!(true), json!(false)));
     let ran: Ran = folder.run(&["run", "--runner", "claude-code", "hi"]);
     assert_ne!(ran.code, Some(0), "{ran:?}");
-    assert!(ran.err.contains("npm install"), "{ran:?}");
+    assert!(ran.err.contains("remit runner install claude-code"), "{ran:?}");
 }

@@ -60,7 +60,8 @@ async fn provoke(me: &Client, runner: &str, prompt: &str, session: Option<&str>)
     if let Some(session) = session {
         body["session"] = json!(session);
     }
-    let request = me.request("POST", &format!("/agent/chat?runner={runner}")).json(&body);
+    let request =
+        me.request("POST", &format!("/agent/chat?runner={runner}&untested=true")).json(&body);
     let mut stream = crate::harness::Stream::of(request).await;
     let (dispatch, session) = (stream.header("x-unit-id"), stream.header("x-chat-session"));
     Turn { dispatch, session, frames: stream.rest().await }

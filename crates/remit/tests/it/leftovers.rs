@@ -206,7 +206,7 @@ async fn of_a_dispatch_that_never_started() {
     let server = Server::start(&folder);
     let me = server.client();
     {
-        let request = me.request("POST", &format!("/agent/chat?runner={name}"));
+        let request = me.request("POST", &format!("/agent/chat?runner={name}&untested=true"));
         let mut stream = Stream::of(request.json(&json!({"prompt": "say 2 words"}))).await;
         let dispatch = stream.header("x-unit-id");
         stream.rest().await;

@@ -5,6 +5,7 @@ mod harness;
 mod judge;
 
 mod abandoned;
+mod agents;
 mod authorization;
 mod bad_input;
 mod chat;
@@ -16,6 +17,7 @@ mod hostile_agents;
 mod kills;
 mod knowledge;
 mod leftovers;
+mod permissions;
 mod random_kills;
 mod secrets;
 mod sharing;

@@ -108,6 +108,7 @@ impl House {
                 limits: options.limits,
                 runner: runner.name.clone(),
                 domain: "remit.local".to_owned(),
+                permission: Duration::from_mins(5),
                 program: PathBuf::from("/bin/false"),
                 data: folder.clone(),
             },
@@ -136,6 +137,8 @@ impl House {
             runner: None,
             mounts: vec![],
             limits: None,
+            permission: None,
+            untested: engine::dispatcher::Untested::Take,
         }
     }
 
@@ -312,7 +315,9 @@ fn runner() -> Runner {
         resume_argv: None,
         env,
         protocol: Protocol::Acp,
+        lines: vec![],
         model_api: ModelApi::OpenaiChat,
+        permissions: None,
         settings: BTreeMap::new(),
     }
 }
