@@ -6,20 +6,25 @@
 //! `crash write DIR` and `crash check DIR ACKS` are the two halves, for cutting the power in between.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitCode, ExitStatus, Stdio};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use embedded::sqlite::SqliteLedger;
 use engine::conformance::fixture::{Ids, new_dispatch, texts};
 use engine::port::{Append, Durability, Ledger, LedgerError};
 use futures_util::future::try_join_all;
 use model::{DispatchId, Entry, Event, EventId};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 type Failed = Box<dyn std::error::Error>;
 
+/// How long a child may say nothing, and a check take.
+const DEADLINE: Duration = Duration::from_mins(1);
 const STREAMS: usize = 12;
 const ROUNDS: u64 = 40;
 const POINTS: [&str; 4] =
@@ -100,8 +105,8 @@ async fn write_stream(ledger: &SqliteLedger, id: DispatchId, next: u64) -> Resul
 }
 
 /// One write of a short line to a pipe: the reader gets all of it or nothing.
-fn acknowledge(line: &str) -> std::io::Result<()> {
-    std::io::stdout().lock().write_all(format!("{line}\n").as_bytes())
+fn acknowledge(line: &str) -> io::Result<()> {
+    io::stdout().lock().write_all(format!("{line}\n").as_bytes())
 }
 
 // The parent.
@@ -135,30 +140,63 @@ fn child(arguments: &[&str]) -> Result<Command, Failed> {
     Ok(command)
 }
 
+/// The output of a child, which must not fall silent.
+struct Output(ChildStdout);
+
+impl Read for Output {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        readable("a word of the child", &self.0)?;
+        self.0.read(buffer)
+    }
+}
+
+fn readable(what: &str, from: impl AsFd) -> io::Result<()> {
+    let deadline = Timespec::try_from(DEADLINE).map_err(io::Error::other)?;
+    match poll(&mut [PollFd::new(&from, PollFlags::IN)], Some(&deadline))? {
+        0 => Err(io::Error::new(io::ErrorKind::TimedOut, format!("waited in vain for {what}"))),
+        _ => Ok(()),
+    }
+}
+
+fn ended(child: &mut Child) -> Result<ExitStatus, Failed> {
+    let pid = rustix::process::Pid::from_child(child);
+    let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
+    readable("the end of the child", &pidfd)?;
+    Ok(child.wait()?)
+}
+
 /// Kills the child after so many acknowledgements: at a moment that the load makes random, too.
 fn run_and_kill(folder: &Path, after: u64) -> Result<String, Failed> {
     let mut child = child(&["write", utf8(folder)?])?.spawn()?;
-    let mut lines = BufReader::new(child.stdout.take().ok_or("the output is piped")?);
+    let mut lines = BufReader::new(output(&mut child)?);
     let mut said = String::new();
     for _ in 0..=after {
         if lines.read_line(&mut said)? == 0 {
-            return Err(format!("the child ended by itself: {:?}", child.wait()?).into());
+            return Err(format!("the child ended by itself: {:?}", ended(&mut child)?).into());
         }
     }
     child.kill()?;
-    child.wait()?;
+    ended(&mut child)?;
     lines.read_to_string(&mut said)?;
     Ok(said)
 }
 
 /// Lets the child run until it dies at a named point.
 fn run_to_point(folder: &Path, point: &str, nth: u32) -> Result<String, Failed> {
-    let output = child(&["write", utf8(folder)?, point, &nth.to_string()])?.output()?;
-    let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
-    if signal != Some(9) {
-        return Err(format!("{point} was not passed: {:?}", output.status).into());
+    let mut child = child(&["write", utf8(folder)?, point, &nth.to_string()])?.spawn()?;
+    let mut said = String::new();
+    let heard = output(&mut child)?.read_to_string(&mut said);
+    // One that hangs is not left behind.
+    heard.inspect_err(|_| drop(child.kill()))?;
+    let status = ended(&mut child)?;
+    if std::os::unix::process::ExitStatusExt::signal(&status) != Some(9) {
+        return Err(format!("{point} was not passed: {status:?}").into());
     }
-    Ok(String::from_utf8(output.stdout)?)
+    Ok(said)
+}
+
+fn output(child: &mut Child) -> Result<Output, Failed> {
+    Ok(Output(child.stdout.take().ok_or("the output is piped")?))
 }
 
 fn utf8(folder: &Path) -> Result<&str, Failed> {
@@ -209,7 +247,7 @@ impl Acknowledged {
     }
 
     fn check(&self, folder: &Path) -> Result<(), Failed> {
-        block_on(async {
+        let checked = async {
             let ledger = SqliteLedger::open(folder)?;
             let live = ledger.live().await?.len();
             if live < self.of.len() {
@@ -225,6 +263,10 @@ impl Acknowledged {
                 }
             }
             Ok(())
+        };
+        block_on(async {
+            let in_time = tokio::time::timeout(DEADLINE, checked).await;
+            in_time.unwrap_or_else(|_| Err("the ledger does not answer the check".into()))
         })
     }
 }

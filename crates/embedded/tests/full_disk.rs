@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use embedded::sqlite::{DATABASE_FILE, SqliteLedger};
-use engine::conformance::fixture::{Ids, new_dispatch, texts};
+use engine::conformance::fixture::{Ids, new_dispatch, soon, texts};
 use engine::port::{Append, Durability, Ledger, LedgerError};
 use model::{DispatchId, Entry, Event, EventId};
 use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
@@ -47,8 +47,8 @@ async fn stream(ledger: &SqliteLedger) -> DispatchId {
     let ids = Ids::new();
     let new = new_dispatch(&ids, ids.user(), "t1", 1);
     let id = new.dispatch.id;
-    ledger.create(new).await.expect("there is room");
-    ledger.open(id).await.expect("there is room");
+    soon("a new dispatch", ledger.create(new)).await.expect("there is room");
+    soon("a writer", ledger.open(id)).await.expect("there is room");
     id
 }
 
@@ -56,7 +56,7 @@ async fn all(ledger: &SqliteLedger, dispatch: DispatchId) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     loop {
         let after = entries.last().map_or(EventId::START, |entry| entry.id);
-        let part = ledger.read(dispatch, after, 1_000).await.expect("reads go on");
+        let part = soon("a read", ledger.read(dispatch, after, 1_000)).await.expect("reads go on");
         if part.is_empty() {
             return entries;
         }
@@ -69,7 +69,7 @@ async fn append_until_full(ledger: &SqliteLedger, id: DispatchId, text: &str) ->
     for count in 0..10_000 {
         let durability = if count % 2 == 0 { Durability::Synced } else { Durability::Relaxed };
         let append = Append { durability, ..texts(id, 1, &[text]) };
-        match ledger.append(append).await {
+        match soon("an answer to a write", ledger.append(append)).await {
             Ok(_) => {}
             Err(LedgerError::Full(_)) => return count,
             Err(other) => unreachable!("refused as {other:?}"),
@@ -102,13 +102,13 @@ async fn a_full_disk_refuses_writes_and_goes_on_when_there_is_room() {
     let record = ledger.record(id).await.expect("reads go on").expect("there");
     assert_eq!(record.last.n, acknowledged as u64 + 2);
     for _ in 0..20 {
-        let refused = ledger.append(texts(id, 1, &[&text])).await;
+        let refused = soon("a refusal", ledger.append(texts(id, 1, &[&text]))).await;
         assert!(matches!(refused, Err(LedgerError::Full(_))), "{refused:?}");
     }
-    let fenced = ledger.append(texts(id, 9, &["x"])).await;
+    let fenced = soon("a refusal", ledger.append(texts(id, 9, &["x"]))).await;
     assert!(matches!(fenced, Err(LedgerError::Fenced { .. })), "still said: {fenced:?}");
     std::fs::remove_file(&ballast).expect("removed");
-    ledger.append(texts(id, 1, &[&text])).await.expect("there is room again");
+    soon("a write", ledger.append(texts(id, 1, &[&text]))).await.expect("there is room again");
     acknowledged += 1;
     acknowledged += append_until_full(&ledger, id, &text).await;
     assert_whole(&all(&ledger, id).await, acknowledged, &text);
@@ -135,12 +135,12 @@ async fn a_file_that_takes_no_writes_refuses_them_and_reads_go_on() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
     let ledger = SqliteLedger::open(folder.path()).expect("opens");
     let id = stream(&ledger).await;
-    ledger.append(texts(id, 1, &["before"])).await.expect("open");
+    soon("a write", ledger.append(texts(id, 1, &["before"]))).await.expect("open");
     let log = folder.path().join(format!("{DATABASE_FILE}-wal"));
     if freeze(&log, true).is_none() {
         return;
     }
-    let refused = ledger.append(texts(id, 1, &["while"])).await;
+    let refused = soon("a refusal", ledger.append(texts(id, 1, &["while"]))).await;
     let found = all(&ledger, id).await;
     freeze(&log, false).expect("what was set can be cleared");
     if refused.is_ok() {
@@ -149,7 +149,7 @@ async fn a_file_that_takes_no_writes_refuses_them_and_reads_go_on() {
     }
     assert!(matches!(refused, Err(LedgerError::Full(_))), "{refused:?}");
     assert_eq!(found.len(), 3);
-    ledger.append(texts(id, 1, &["after"])).await.expect("writable again");
+    soon("a write", ledger.append(texts(id, 1, &["after"]))).await.expect("writable again");
     let texts: Vec<_> = all(&ledger, id).await.into_iter().skip(2).map(|e| e.event).collect();
     let message = engine::conformance::fixture::message;
     assert_eq!(texts, [message("before"), message("after")]);

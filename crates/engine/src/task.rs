@@ -108,7 +108,9 @@ mod tests {
     async fn the_end_of_a_core_task_is_noticed() {
         let tasks = Tasks::new();
         tasks.spawn(TaskKind::Core, "test", async {});
-        tasks.broken().cancelled().await;
+        let broken = tasks.broken();
+        let noticed = tokio::time::timeout(Duration::from_mins(1), broken.cancelled());
+        noticed.await.expect("the end of the task is noticed");
     }
 
     #[tokio::test]

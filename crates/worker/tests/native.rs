@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use embedded::native::{NativeBackend, NativeConfig};
 use embedded::system::{RandomIds, SystemClock};
 use engine::conformance::backend::Ground;
+use engine::conformance::fixture::soon;
 use engine::line::{FromBox, Line, listener};
 use engine::port::{Backend, IdSource, Launch};
 use engine::runner::Process;
@@ -102,7 +103,8 @@ async fn serve(machine: &Machine) {
     let mut running = started.expect("a box starts");
     let (socket, worker) = running.worker().expect("the worker's socket");
     let listener = listener(socket).expect("a socket");
-    let mut line = Line::accept(&listener, worker, 0).await.expect("the worker calls");
+    let accepted = soon("the worker calls", Line::accept(&listener, worker, 0)).await;
+    let mut line = accepted.expect("the worker greets");
     let count = format!("seq 1 {LAST}; read end; exit 5");
     let process = Process {
         argv: ["/bin/sh", "-c", &count].map(str::to_owned).to_vec(),
@@ -112,7 +114,7 @@ async fn serve(machine: &Machine) {
     line.start(&process).expect("room for a start");
     let mut number = 0;
     while number < 1_000 {
-        if let FromBox::Line { end, .. } = line.next().await {
+        if let FromBox::Line { end, .. } = soon("a line", line.next()).await {
             number += 1;
             line.ack(end).expect("an offset that was reached");
             let record = machine.folder.join("record");
@@ -121,7 +123,8 @@ async fn serve(machine: &Machine) {
         }
     }
     fs::write(machine.folder.join("ready"), "").expect("the sign is written");
-    std::future::pending::<()>().await;
+    // Killed long before.
+    tokio::time::sleep(Duration::from_mins(5)).await;
 }
 
 /// kill -9 in the middle of the output: the next server goes on where the last one had written down.
@@ -132,10 +135,13 @@ async fn a_killed_server_leaves_its_box_to_the_next_one(machine: &Machine) {
         .spawn()
         .expect("another of this program");
     let ready = machine.folder.join("ready");
-    while !ready.exists() {
-        assert_eq!(server.try_wait().expect("our child"), None, "the server ended by itself");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let comes_up = async {
+        while !ready.exists() {
+            assert_eq!(server.try_wait().expect("our child"), None, "the server ended by itself");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    soon("the other server has a box", comes_up).await;
     server.kill().expect("our child");
     server.wait().expect("our child");
 
@@ -144,13 +150,15 @@ async fn a_killed_server_leaves_its_box_to_the_next_one(machine: &Machine) {
     let mut number = || fields.next().and_then(|field| field.parse::<u64>().ok());
     let (mut last, cursor) = (number().expect("a number"), number().expect("an offset"));
     let record = fields.next().expect("a record");
-    let adopted = machine.native().adopt(record).await;
+    let native = machine.native();
+    let adopted = soon("the box is taken over", native.adopt(record)).await;
     let mut running = adopted.expect("the box outlives its server");
     let (socket, worker) = running.worker().expect("the worker's socket");
     let listener = listener(socket).expect("a socket");
-    let mut line = Line::accept(&listener, worker, cursor).await.expect("the worker calls again");
+    let accepted = soon("the worker calls again", Line::accept(&listener, worker, cursor)).await;
+    let mut line = accepted.expect("the worker greets");
     while last < LAST {
-        match line.next().await {
+        match soon("the count goes on", line.next()).await {
             FromBox::Line { bytes, end, overlong } => {
                 last += 1;
                 assert_eq!((bytes, overlong), (last.to_string().into_bytes(), false));
@@ -161,9 +169,9 @@ async fn a_killed_server_leaves_its_box_to_the_next_one(machine: &Machine) {
         }
     }
     line.close_input().expect("room to close");
-    let end = line.next().await;
+    let end = soon("the end of the agent", line.next()).await;
     assert_eq!(end, FromBox::AgentExited { code: Some(5), signal: None });
-    running.destroy().await.expect("an adopted box can be destroyed");
+    soon("the box goes", running.destroy()).await.expect("an adopted box can be destroyed");
     // Its parent died with the server: whoever took it over may be a moment late to reap it.
     let gone = async {
         while !machine.left().is_empty() {
@@ -188,8 +196,10 @@ fn main() {
     let prefix = format!("remit-test-{}", std::process::id());
     let machine = Machine::at(folder.path().to_owned(), prefix);
     fs::create_dir(&machine.checkouts).expect("a folder for temporary files");
-    runtime.block_on(async {
+    let promises = async {
         a_killed_server_leaves_its_box_to_the_next_one(&machine).await;
         engine::conformance::backend::backend(&machine).await;
-    });
+    };
+    let in_time = async { tokio::time::timeout(Duration::from_mins(8), promises).await };
+    runtime.block_on(in_time).expect("a promise is waited for in vain");
 }

@@ -1,8 +1,9 @@
 //! An agent that runs on threads of the test, and who drives it.
 
 use std::fs;
-use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write, pipe};
+use std::io::{BufRead, BufReader, PipeWriter, Write, pipe};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -11,6 +12,15 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub(crate) const SESSION: &str = "0190-test";
+/// How long anything may take before a test fails.
+const DEADLINE: Duration = Duration::from_mins(1);
+
+/// What comes next, which must come in time.
+pub(crate) fn soon<T>(what: &str, from: &Receiver<T>) -> T {
+    let came = from.recv_timeout(DEADLINE);
+    assert!(came.is_ok(), "waited in vain for {what}: {:?}", came.err());
+    came.expect("checked just now")
+}
 
 /// Folders that outlive an agent.
 #[derive(Debug)]
@@ -55,12 +65,13 @@ impl Home {
         let config = config.expect("a good configuration");
         let run = move || agent::run(BufReader::new(input), output, config).expect("runs");
         let thread = thread::spawn(run);
-        Talk {
-            to: Some(to),
-            from: BufReader::new(from),
-            cwd: self.workspace(),
-            thread: Some(thread),
-        }
+        let (heard, from_agent) = channel();
+        thread::spawn(move || {
+            let lines = BufReader::new(from).lines().map_while(Result::ok);
+            // Ends with the agent, or when nobody listens any more.
+            lines.map(|line| heard.send(line)).take_while(Result::is_ok).for_each(drop);
+        });
+        Talk { to: Some(to), from: from_agent, cwd: self.workspace(), thread: Some(thread) }
     }
 
     /// Starts an agent with a new conversation.
@@ -75,7 +86,8 @@ impl Home {
 #[derive(Debug)]
 pub(crate) struct Talk {
     to: Option<PipeWriter>,
-    from: BufReader<PipeReader>,
+    /// Its lines.
+    from: Receiver<String>,
     cwd: PathBuf,
     thread: Option<JoinHandle<()>>,
 }
@@ -83,8 +95,10 @@ pub(crate) struct Talk {
 impl Drop for Talk {
     fn drop(&mut self) {
         self.to = None;
-        if let Some(thread) = self.thread.take() {
-            thread.join().ok();
+        if let Some(thread) = self.thread.take()
+            && !thread::panicking()
+        {
+            wait_until("the agent ends", || thread.is_finished());
         }
     }
 }
@@ -131,9 +145,7 @@ impl Talk {
     }
 
     pub(crate) fn hear(&mut self) -> Value {
-        let mut line = String::new();
-        self.from.read_line(&mut line).expect("the agent writes");
-        serde_json::from_str(&line).expect("a message")
+        serde_json::from_str(&soon("a line of the agent", &self.from)).expect("a message")
     }
 
     pub(crate) fn ask(&mut self, method: &str, params: &Value) -> Value {
@@ -185,7 +197,7 @@ impl Talk {
 
 /// Waits until it is so, for as long as a slow machine may take.
 pub(crate) fn wait_until(what: &str, so: impl Fn() -> bool) {
-    let came = (0..2_000).any(|_| {
+    let came = (0..6_000).any(|_| {
         let came = so();
         if !came {
             thread::park_timeout(Duration::from_millis(10));

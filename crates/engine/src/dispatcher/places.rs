@@ -130,18 +130,23 @@ mod tests {
         places.enter(id, UserId::from_uuid(Uuid::from_u128(1)), 1).expect("there is room to wait")
     }
 
+    async fn granted(place: &mut Place) {
+        let granted = tokio::time::timeout(std::time::Duration::from_mins(1), place.granted());
+        granted.await.expect("the place is granted");
+    }
+
     #[tokio::test]
     async fn a_dropped_place_goes_to_the_next_one() {
         let places = Places::new(QueueBounds::default());
         let mut first = enter(&places, 1);
-        first.granted().await;
+        granted(&mut first).await;
         let mut second = enter(&places, 2);
         let third = enter(&places, 3);
         assert_eq!((first.ahead(), second.ahead(), third.ahead()), (None, Some(0), Some(1)));
         assert!(tokio::time::timeout(std::time::Duration::ZERO, second.granted()).await.is_err());
         drop(third);
         drop(first);
-        second.granted().await;
+        granted(&mut second).await;
         assert_eq!(places.counts(), (1, 0));
         drop(second);
         assert_eq!(places.counts(), (0, 0));

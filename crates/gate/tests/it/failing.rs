@@ -7,7 +7,7 @@ use gate::Limits;
 use model::{Event, ModelApi};
 
 use crate::support::{
-    Answer, Sandbox, Scripted, Step, ask, broker, chunk, endpoint, streamed_head, whole,
+    Answer, Sandbox, Scripted, Step, ask, broker, chunk, endpoint, soon, streamed_head, whole,
 };
 
 const ANTHROPIC: ModelApi = ModelApi::AnthropicMessages;
@@ -23,7 +23,7 @@ async fn ask_once(upstream: &Scripted, limits: Limits) -> (Answer, Option<Event>
     let mut sandbox = Sandbox::new(&broker, ANTHROPIC).await;
     let answer = sandbox.post("/v1/messages", &ask("x", true)).await;
     drop(sandbox.open.take());
-    (answer, sandbox.reports.recv().await)
+    (answer, soon(sandbox.reports.recv()).await)
 }
 
 #[tokio::test]

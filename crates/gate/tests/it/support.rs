@@ -103,7 +103,7 @@ impl Sandbox {
             model_api,
             reports: sender,
         };
-        let open = broker.open(caller, doors).await.expect("open doors");
+        let open = soon(broker.open(caller, doors)).await.expect("open doors");
         Self { address, reports, open: Some(open) }
     }
 
@@ -114,7 +114,7 @@ impl Sandbox {
 
     pub(crate) async fn send(&self, request: &str) -> Answer {
         let mut connection = self.connect().await;
-        connection.write_all(request.as_bytes()).await.expect("a request sent");
+        soon(connection.write_all(request.as_bytes())).await.expect("a request sent");
         read_answer(connection).await
     }
 

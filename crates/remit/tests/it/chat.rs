@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, DEADLINE, Folder, Frame, Server, Start};
+use crate::harness::{Answer, DEADLINE, Folder, Frame, Server, Start, until};
 
 fn kinds(frames: &[Frame]) -> Vec<&str> {
     frames.iter().map(|frame| frame.event.as_str()).collect()
@@ -113,9 +113,11 @@ async fn a_turn_that_is_stopped_ends_its_stream_and_the_conversation_goes_on() {
     let me = server.client();
     let mut stream = me.chat(json!({"prompt": "sleep 60", "turn_id": "t-stop"})).await;
     let session = stream.header("x-chat-session");
-    while stopped(&me.post("/agent/chat/stop", json!({"session": session})).await) != json!(true) {
-        tokio::task::yield_now().await;
-    }
+    let stop = async || {
+        let answer = me.post("/agent/chat/stop", json!({"session": session})).await;
+        (stopped(&answer) == json!(true)).then_some(())
+    };
+    until("the turn is stopped", stop).await;
     let frames = stream.rest().await;
     let done = &frames[frames.len() - 2].data;
     assert_eq!((&done["type"], &done["ok"]), (&json!("done"), &json!(false)));
@@ -172,12 +174,11 @@ async fn a_client_that_never_reads_holds_up_nobody() {
         body.len()
     );
     deaf.write_all(head.as_bytes()).await.expect("sent");
-    let dispatch = loop {
+    let accepted = async || {
         let list = me.get("/agent/dispatches").await.ok();
-        if let Some(id) = list["dispatches"][0]["id"].as_str() {
-            break id.to_owned();
-        }
+        list["dispatches"][0]["id"].as_str().map(str::to_owned)
     };
+    let dispatch = until("the turn is accepted", accepted).await;
     me.until(&dispatch, "idle").await;
     drop(deaf);
 }

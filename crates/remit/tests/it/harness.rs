@@ -12,7 +12,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -65,22 +65,41 @@ impl Folder {
 
     pub(crate) fn run_with(&self, args: &[&str], variables: &[(&str, &str)]) -> Ran {
         let mut command = self.remit(args);
-        command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = command.spawn().expect("the program starts");
-        let (done, end) = mpsc::channel();
-        let id = child.id();
-        std::thread::spawn(move || done.send(child.wait_with_output()));
-        let Ok(output) = end.recv_timeout(DEADLINE) else {
-            signal(id, rustix::process::Signal::KILL);
-            panic!("`remit {}` did not end in time", args.join(" "));
-        };
-        let output = output.expect("its output is read");
+        command.envs(variables.iter().copied());
+        let output = output(&mut command, DEADLINE);
         Ran {
             code: output.status.code(),
             out: String::from_utf8(output.stdout).expect("text"),
             err: String::from_utf8(output.stderr).expect("text"),
         }
     }
+}
+
+/// Runs a command to its end, which must come in time; what it wrote.
+pub(crate) fn output(command: &mut Command, deadline: Duration) -> Output {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().expect("the program starts");
+    let (done, end) = mpsc::channel();
+    let id = child.id();
+    std::thread::spawn(move || done.send(child.wait_with_output()));
+    let Ok(output) = end.recv_timeout(deadline) else {
+        signal(id, rustix::process::Signal::KILL);
+        panic!("{command:?} did not end in time");
+    };
+    output.expect("its output is read")
+}
+
+/// Asks, again and again, until there is an answer.
+pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let asked = tokio::time::timeout(DEADLINE, async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    asked.await.unwrap_or_else(|_| panic!("waited in vain: {what}"))
 }
 
 /// A command that ended.
@@ -109,10 +128,8 @@ impl Ran {
 pub(crate) fn backend() -> &'static str {
     static BACKEND: OnceLock<&str> = OnceLock::new();
     BACKEND.get_or_init(|| {
-        let doctor = Command::new(env!("CARGO_BIN_EXE_remit"))
-            .args(["doctor", "--json", "--backend", "native"])
-            .output()
-            .expect("the program starts");
+        let mut doctor = Command::new(env!("CARGO_BIN_EXE_remit"));
+        let doctor = output(doctor.args(["doctor", "--json", "--backend", "native"]), DEADLINE);
         let isolates = String::from_utf8_lossy(&doctor.stdout)
             .lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok())
@@ -263,7 +280,7 @@ impl Server {
     /// kill -9, and waits until it is gone.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("killed");
-        self.child.wait().expect("waited for");
+        self.ended();
     }
 
     /// Asks it to stop.

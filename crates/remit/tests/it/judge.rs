@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::harness::{Folder, Server};
+use crate::harness::{DEADLINE, Folder, Server, output};
 
 /// The repository of the seeded workspace, read by git.
 pub(crate) struct Repository(PathBuf);
@@ -25,15 +25,14 @@ impl Repository {
     }
 
     fn try_git(&self, args: &[&str]) -> Result<String, String> {
-        let output = Command::new("git")
-            .env_clear()
+        let mut git = Command::new("git");
+        git.env_clear()
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .arg("--git-dir")
             .arg(&self.0)
-            .args(args)
-            .output()
-            .expect("git is installed");
+            .args(args);
+        let output = output(&mut git, DEADLINE);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
         if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
     }

@@ -114,7 +114,8 @@ pub(crate) fn read_line(what: &str, from: &mut (impl Read + AsFd)) -> String {
     loop {
         readable(what, from);
         match from.read(&mut byte).expect("it can be read") {
-            1 if byte[0] != b'\n' => line.extend(byte),
+            0 => panic!("there is an end of {what} after {:?}", String::from_utf8_lossy(&line)),
+            _ if byte[0] != b'\n' => line.extend(byte),
             _ => return String::from_utf8(line).expect("text"),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -11,7 +11,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use sandbox::{Child, Config, Error, Exit, Found, Launcher, Record, Spec, UidRange, Wall};
 
 use crate::harness::{
-    LONG, config, eventually, finish, is_root, launcher, pool, run, scratch, spec, stands, zygote,
+    LONG, config, eventually, finish, is_root, launcher, pool, read_line, readable, run, scratch,
+    spec, stands, zygote,
 };
 
 /// Names the prefix that the process which is to be killed uses.
@@ -213,9 +214,9 @@ pub(crate) fn start_victim(prefix: &str) -> (std::process::Child, Record, u32) {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let mut lines = BufReader::new(victim.stderr.take().unwrap()).lines();
+    let mut said = victim.stderr.take().unwrap();
     let mut find = |name: &str| loop {
-        let line = lines.next().unwrap().unwrap();
+        let line = read_line("the process that is to be killed", &mut said);
         if let Some(rest) = line.strip_prefix(name) {
             return rest.trim().to_owned();
         }
@@ -305,7 +306,7 @@ fn an_adopted_box_reaches_listeners_that_are_opened_anew() {
         let mode = rustix::fs::Mode::from_raw_mode(0o644);
         let create = rustix::fs::OFlags::CREATE | rustix::fs::OFlags::WRONLY;
         rustix::fs::openat(child.scratch().dir(), "session/connect", create, mode).unwrap();
-        net.listeners()[0].set_nonblocking(false).unwrap();
+        readable("the box calls", &net.listeners()[0]);
         let (mut stream, _) = net.listeners()[0].accept().unwrap();
         stream.write_all(b"again\n").unwrap();
         let flags = rustix::fs::OFlags::RDONLY;

@@ -10,7 +10,8 @@ use rustix::fs::{Mode as FileMode, OFlags, openat};
 use sandbox::{Error, Exit, Mode, Mount, Owner, Phase, Ports, View, Wall};
 
 use crate::harness::{
-    Outcome, finish, has_python, is_root, launcher, pool, prelude, run, scratch, sh, spec, stands,
+    LONG, Outcome, finish, has_python, is_root, launcher, pool, prelude, readable, run, scratch,
+    sh, spec, stands,
 };
 
 fn ok(output: &str) -> Outcome {
@@ -228,7 +229,9 @@ fn a_box_talks_to_a_unix_socket_in_its_run_folder() {
     let (mut spec, mut reader) = spec(&["/usr/bin/python3", "-IS", "-c", &script]);
     spec.run = Some(folder.path().to_owned());
     let child = launcher.spawn(spec, scratch(&launcher)).unwrap();
+    readable("the box calls", &listener);
     let (mut stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(LONG)).unwrap();
     let mut heard = [0; 5];
     stream.read_exact(&mut heard).unwrap();
     assert_eq!(&heard, b"hello");
@@ -254,8 +257,9 @@ fn listeners_held_outside_are_reached_from_inside_and_nothing_else_is() {
     spec.net = Some(net.handle());
     let child = launcher.spawn(spec, scratch(&launcher)).unwrap();
     let listener = &net.listeners()[0];
-    listener.set_nonblocking(false).unwrap();
+    readable("the box calls", listener);
     let (mut stream, peer) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(LONG)).unwrap();
     assert!(peer.ip().is_loopback());
     let mut heard = [0; 5];
     stream.read_exact(&mut heard).unwrap();

@@ -10,7 +10,7 @@ use model::{Event, Limits, Turn};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::house::{House, Options};
+use crate::house::{House, Options, run};
 
 /// Numbers that are the same for the same seed.
 struct Seeded(u64);
@@ -81,7 +81,7 @@ fn check(seed: u64) {
     let mut turns = vec![];
     for _ in 0..3 {
         let runtime = Runtime::new().unwrap();
-        runtime.block_on(async {
+        run(&runtime, async {
             let (house, _) = House::at(folder.clone(), options()).await;
             for _ in 0..random.below(12) {
                 happens(&house, &mut turns, &mut random).await;
@@ -90,7 +90,7 @@ fn check(seed: u64) {
         runtime.shutdown_timeout(Duration::from_secs(20));
     }
     let runtime = Runtime::new().unwrap();
-    runtime.block_on(async {
+    run(&runtime, async {
         let (house, _) = House::at(folder.clone(), options()).await;
         for turn in &turns {
             house.end(turn.dispatch).await;

@@ -115,7 +115,7 @@ impl House {
             runners: [(runner.name.clone(), runner)].into(),
         });
         let dispatcher = dispatcher.unwrap();
-        let recovered = dispatcher.recover().await.unwrap();
+        let recovered = soon("what was left is taken up", dispatcher.recover()).await.unwrap();
         let temporary = None;
         (
             Self { folder, temporary, ledger, dispatcher, workspaces, person, workspace, tasks },
@@ -144,12 +144,13 @@ impl House {
 
     /// Says something in a new conversation.
     pub(crate) async fn ask(&self, prompt: &str) -> Turn {
-        self.dispatcher.say(self.message(None, prompt)).await.unwrap()
+        soon("it is said", self.dispatcher.say(self.message(None, prompt))).await.unwrap()
     }
 
     /// Says something in the conversation of an earlier turn.
     pub(crate) async fn go_on(&self, turn: &Turn, prompt: &str) -> Turn {
-        self.dispatcher.say(self.message(Some(turn.session), prompt)).await.unwrap()
+        let said = self.dispatcher.say(self.message(Some(turn.session), prompt));
+        soon("it is said", said).await.unwrap()
     }
 
     /// Every event of a dispatch so far.
@@ -157,7 +158,7 @@ impl House {
         let mut events = vec![];
         let mut after = EventId::START;
         loop {
-            let page = self.ledger.read(dispatch, after, 500).await.unwrap();
+            let page = soon("a read", self.ledger.read(dispatch, after, 500)).await.unwrap();
             let Some(last) = page.last() else { return events };
             after = last.id;
             events.extend(page.into_iter().map(|entry| entry.event));
@@ -235,7 +236,7 @@ impl House {
 
     /// What a file of the workspace holds at its head.
     pub(crate) async fn file(&self, path: &str) -> Option<String> {
-        self.workspaces.text(self.workspace, path).await.unwrap()
+        soon("a file is read", self.workspaces.text(self.workspace, path)).await.unwrap()
     }
 
     /// Waits until nobody has a place or waits for one, and checks that no box is left.
@@ -256,6 +257,18 @@ impl House {
         self.dispatcher.shut_down();
         assert!(self.tasks.shut_down(DEADLINE).await);
     }
+}
+
+/// What must happen within a time in which it happens even on a busy machine.
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let done = tokio::time::timeout(DEADLINE, future).await;
+    done.unwrap_or_else(|_| panic!("waited in vain until {what}"))
+}
+
+/// The same for all that one server does, where there is nothing finer.
+pub(crate) fn run<T>(runtime: &tokio::runtime::Runtime, server: impl Future<Output = T>) -> T {
+    let done = runtime.block_on(async { tokio::time::timeout(4 * DEADLINE, server).await });
+    done.expect("a server that does not come to its end")
 }
 
 fn find(folder: &Path, name: &str) -> Option<PathBuf> {

@@ -8,16 +8,17 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use engine::kill_point::{KILL_POINTS, arm};
 use engine::port::Ledger;
 use model::{DispatchId, Event, Limits, Turn};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::house::{House, Options};
+use crate::house::{House, Options, run};
 
 const DATA: &str = "REMIT_TEST_DATA";
 const POINT: &str = "REMIT_TEST_KILL_POINT";
@@ -60,11 +61,26 @@ fn options() -> Options {
 fn kill(data: &Path, point: &str, test: &str) {
     let mut server = Command::new(std::env::current_exe().unwrap());
     server.args([test, "--exact", "--nocapture"]).env(DATA, data).env(POINT, point);
-    let out = server.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).output();
-    let out = out.unwrap();
-    let said =
-        String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
-    assert_eq!(out.status.signal(), Some(9), "`{point}` was not reached: {said}");
+    let log = data.join("said");
+    let said = fs::File::create(&log).unwrap();
+    server.stdin(Stdio::null()).stdout(said.try_clone().unwrap()).stderr(said);
+    let mut server = server.spawn().unwrap();
+    let status = ended(&mut server).inspect_err(|_| server.kill().unwrap_or_default());
+    let said = fs::read_to_string(&log).unwrap();
+    let status = status.unwrap_or_else(|late| panic!("`{point}`: {late}: {said}"));
+    assert_eq!(status.signal(), Some(9), "`{point}` was not reached: {said}");
+}
+
+/// How a process ended, which must be in time.
+fn ended(server: &mut Child) -> Result<ExitStatus, &'static str> {
+    let pid = rustix::process::Pid::from_child(server);
+    let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
+    let mut over = [PollFd::new(&pidfd, PollFlags::IN)];
+    let deadline = Timespec { tv_sec: 300, tv_nsec: 0 };
+    match rustix::event::poll(&mut over, Some(&deadline)).unwrap() {
+        0 => Err("the server does not come to its end"),
+        _ => Ok(server.wait().unwrap()),
+    }
 }
 
 /// The server that dies: it does all that servers do until it comes to its point.
@@ -74,7 +90,7 @@ fn die(data: &Path, point: &str) {
         arm(point, 1).unwrap();
     }
     let first = Runtime::new().unwrap();
-    first.block_on(async {
+    run(&first, async {
         let (house, _) = House::on(data.to_owned(), options()).await;
         let busy = acknowledged(data, house.ask("hang half").await);
         house.heard(&busy, "hanging").await;
@@ -88,12 +104,12 @@ fn die(data: &Path, point: &str) {
         arm(point, 1).unwrap();
     }
     let second = Runtime::new().unwrap();
-    second.block_on(async {
+    run(&second, async {
         let (house, _) = House::on(data.to_owned(), options()).await;
         let acks = acks(data);
         house.dispatcher.stop_turn(&house.principal(), acks[0].0).await.unwrap();
         for (dispatch, turn) in acks {
-            house.until(dispatch, |event| ended(event, &turn).then_some(())).await;
+            house.until(dispatch, |event| is_end(event, &turn).then_some(())).await;
         }
         let fresh = acknowledged(data, house.ask("remember pear").await);
         house.end(fresh.dispatch).await;
@@ -119,20 +135,20 @@ fn acks(data: &Path) -> Vec<(DispatchId, String)> {
     text.lines().map(line).collect()
 }
 
-fn ended(event: &Event, turn: &str) -> bool {
+fn is_end(event: &Event, turn: &str) -> bool {
     matches!(event, Event::TurnEnded { turn: ended, .. } if ended.as_str() == turn)
 }
 
 fn keeps_its_promises(data: &Path, point: &str) {
     let acks = acks(data);
     let runtime = Runtime::new().unwrap();
-    runtime.block_on(async {
+    run(&runtime, async {
         let (house, _) = House::on(data.to_owned(), options()).await;
         stop_what_hangs(&house).await;
         for (dispatch, turn) in &acks {
             house.end(*dispatch).await;
             let events = house.events(*dispatch).await;
-            let ends = events.iter().filter(|event| ended(event, turn)).count();
+            let ends = events.iter().filter(|event| is_end(event, turn)).count();
             assert_eq!(ends, 1, "`{point}`: {turn} in {events:#?}");
             let started = events.iter().filter(|event| {
                 matches!(event, Event::TurnStarted { turn: started } if started.as_str() == turn)

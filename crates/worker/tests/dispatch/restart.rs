@@ -13,7 +13,7 @@ use model::{DispatchId, End, Event, FailureCode, Session, SessionId, State, Turn
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::house::{House, Options};
+use crate::house::{House, Options, run};
 
 /// Runs `before` on one server, drops that server wherever it stands, and runs `after` on the next.
 fn crash<T>(
@@ -24,14 +24,14 @@ fn crash<T>(
 ) {
     let folder = Arc::new(TempDir::new().unwrap());
     let first = Runtime::new().unwrap();
-    let left = first.block_on(async {
+    let left = run(&first, async {
         let (house, _) = House::at(folder.clone(), options()).await;
         before(&house).await
     });
     first.shutdown_timeout(Duration::from_secs(20));
     between(&folder);
     let second = Runtime::new().unwrap();
-    second.block_on(async {
+    run(&second, async {
         let (house, recovered) = House::at(folder.clone(), options()).await;
         after(house, recovered, left).await;
     });

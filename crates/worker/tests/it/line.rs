@@ -106,7 +106,7 @@ async fn an_agent_that_ended_while_the_server_was_away_is_heard_to_its_last_line
     let mut line = rig.run("echo one; read go; echo two; exit 3").await;
     assert!(matches!(soon(line.next()).await, FromBox::Line { end: 4, .. }));
     line.input(1, b"go\n").unwrap();
-    line.flush().await.unwrap();
+    soon(line.flush()).await.unwrap();
     drop(line);
     rig.listener = None;
     until("the agent has ended", || children(rig.worker.id()) == 0).await;
@@ -124,7 +124,7 @@ async fn input_is_written_once_however_often_it_is_said() {
     line.input(40, &long).unwrap();
     line.input(7, b"second\n").unwrap();
     line.input(40, &long).unwrap();
-    line.flush().await.unwrap();
+    soon(line.flush()).await.unwrap();
     drop(line);
     let mut line = rig.accept(0).await;
     assert_eq!(line.agent(), AgentState::Running);
@@ -329,12 +329,14 @@ async fn a_loopback_port_leads_to_the_socket_of_the_gate() {
     let mut line = rig.run("read end").await;
     let echo = std::thread::spawn(move || {
         let (mut caller, _) = gate.accept().unwrap();
+        caller.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
         let mut said = Vec::new();
         caller.read_to_end(&mut said).unwrap();
         caller.write_all(&said).unwrap();
     });
     let call = std::thread::spawn(move || {
         let mut caller = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        caller.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
         let said: Vec<u8> =
             (0..3_000_000_u32).map(|at| at.to_le_bytes()[at as usize % 3]).collect();
         caller.write_all(&said).unwrap();
@@ -343,7 +345,7 @@ async fn a_loopback_port_leads_to_the_socket_of_the_gate() {
         caller.read_to_end(&mut heard).unwrap();
         assert!(heard == said, "{} bytes came back", heard.len());
     });
-    until("the call is over", || call.is_finished()).await;
+    until("the call is over", || call.is_finished() && echo.is_finished()).await;
     call.join().unwrap();
     echo.join().unwrap();
     line.close_input().unwrap();

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use embedded::process::{ProcessBackend, ProcessConfig};
@@ -46,5 +47,8 @@ async fn conforms() {
     let folder = tempfile::tempdir().unwrap();
     let checkouts = folder.path().join("checkouts");
     fs::create_dir(&checkouts).unwrap();
-    engine::conformance::backend::backend(&Machine { folder, checkouts }).await;
+    let machine = Machine { folder, checkouts };
+    let promises = engine::conformance::backend::backend(&machine);
+    let kept = tokio::time::timeout(Duration::from_mins(5), promises).await;
+    kept.expect("a promise is waited for in vain");
 }

@@ -12,7 +12,7 @@ use std::{
 use rustix::process::{Signal, getpid, kill_process};
 use workspace::{Checkouts, CommitId, Point, Probe, Repository, Root, StatCache};
 
-use crate::house::{House, by, committed, git, pairs, write};
+use crate::house::{House, by, committed, git, output, pairs, watched, write};
 
 /// Tells the child, which is this test binary again, what to do.
 pub(crate) const ORDER: &str = "REMIT_TEST_CRASH";
@@ -32,13 +32,13 @@ pub(crate) fn order() -> Option<String> {
 }
 
 pub(crate) fn child(test: &str, order: &str) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+    let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
         .env(ORDER, order)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+        .spawn();
+    watched(child.unwrap())
 }
 
 /// Opens the repository of the house at `top` and dies at `point`.
@@ -112,8 +112,8 @@ fn check_after(house: &House, point: Point, before: CommitId) {
     let checkout = Checkouts::open(&house.path("checkouts")).unwrap();
     let checkout = checkout.checkout(&again.repository, again.head()).unwrap();
     assert_eq!(fs::read_to_string(checkout.path().join("a")).unwrap(), "2");
-    let left = Command::new("find").arg(house.directory.path()).args(["-name", "tmp_*"]).output();
-    assert_eq!(String::from_utf8(left.unwrap().stdout).unwrap(), "", "{point:?} left something");
+    let left = output(Command::new("find").arg(house.directory.path()).args(["-name", "tmp_*"]));
+    assert_eq!(String::from_utf8(left.stdout).unwrap(), "", "{point:?} left something");
     house.judge();
 }
 

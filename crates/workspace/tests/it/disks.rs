@@ -6,21 +6,21 @@ use workspace::{Change, Error, Limits, Repository, Root, StatCache, View};
 
 use crate::{
     crashes::{ORDER, order},
-    house::{House, by, committed, git, write},
+    house::{House, by, committed, git, output, write},
 };
 
 /// Runs this test again where `top` is a file system of its own of 3 MiB.
 fn on_a_small_disk(test: &str) {
     let top = tempfile::TempDir::new().unwrap();
     let script = "mount -t tmpfs -o size=3m tmpfs \"$1\" && exec \"$2\" --exact \"$3\" --nocapture";
-    let ran = Command::new("unshare")
+    let mut again = Command::new("unshare");
+    again
         .args(["-m", "sh", "-c", script, "sh"])
         .arg(top.path())
         .arg(std::env::current_exe().unwrap())
         .arg(test)
-        .env(ORDER, top.path())
-        .output()
-        .unwrap();
+        .env(ORDER, top.path());
+    let ran = output(&mut again);
     let said = [ran.stdout, ran.stderr].concat();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&said));
 }

@@ -2,10 +2,15 @@
 
 use std::{
     fs,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, Command, Output, Stdio},
 };
 
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+};
 use tempfile::TempDir;
 use workspace::{
     Attribution, Change, Checkout, Checkouts, CommitId, Committed, Delta, Limits, Outcome,
@@ -147,18 +152,42 @@ pub(crate) fn by(message: &str) -> Attribution {
 
 /// Runs git in an environment without any configuration and returns all it says.
 pub(crate) fn git(directory: &Path, arguments: &[&str]) -> String {
-    let ran = Command::new("git")
+    let mut git = Command::new("git");
+    git.stdin(Stdio::null())
         .args(arguments)
         .current_dir(directory)
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
         .env("GIT_CONFIG_NOSYSTEM", "1")
-        .env("HOME", "/nonexistent")
-        .output()
-        .unwrap();
+        .env("HOME", "/nonexistent");
+    let ran = output(&mut git);
     let said = String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned();
     assert!(ran.status.success(), "git {arguments:?} failed: {said}");
     said
+}
+
+/// How long a program that a test runs may take, in seconds.
+const DEADLINE: i64 = 120;
+
+/// Ends a program by SIGABRT when it does not come to its end in time: whoever waits for it hears of that.
+pub(crate) fn watched(child: Child) -> Child {
+    let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).unwrap();
+    std::thread::spawn(move || abort_late(&process));
+    child
+}
+
+fn abort_late(process: &OwnedFd) {
+    let deadline = Timespec { tv_sec: DEADLINE, tv_nsec: 0 };
+    if poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&deadline)) == Ok(0) {
+        // It may have ended just now.
+        pidfd_send_signal(process, Signal::ABORT).ok();
+    }
+}
+
+/// Runs a program to its end.
+pub(crate) fn output(command: &mut Command) -> Output {
+    let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    watched(piped.spawn().unwrap()).wait_with_output().unwrap()
 }
 
 pub(crate) fn write(directory: &Path, path: &str, content: &str) {

@@ -14,7 +14,7 @@ use std::{
 
 use workspace::{FileMode, Outcome, TreeId};
 
-use crate::house::{House, committed, write};
+use crate::house::{House, committed, output, write};
 
 /// A folder as path → (mode, content).
 type Shown = BTreeMap<String, (FileMode, Vec<u8>)>;
@@ -47,7 +47,7 @@ impl Overlay {
             options = self.options,
         );
         fs::remove_dir_all(house.path("before")).ok();
-        let ran = Command::new("unshare").args(["-m", "sh", "-c", &mount]).output().unwrap();
+        let ran = output(Command::new("unshare").args(["-m", "sh", "-c", &mount]));
         assert!(ran.status.success(), "{}\n{script}", String::from_utf8_lossy(&ran.stderr));
         let mut shown = Shown::new();
         read_all(&seen, &seen, &mut shown);

@@ -24,7 +24,7 @@ pub(super) async fn a_box_runs_an_agent_until_it_is_stopped(field: &Field<'_>) {
     alive.reconnect().await;
     assert_eq!(alive.next().await, FromBox::AgentExited { code: Some(3), signal: None });
     alive.run("read end").await;
-    let stats = alive.running.stats().await;
+    let stats = soon("what a box uses", alive.running.stats()).await;
     assert!(stats.pids.is_none_or(|pids| (2..10).contains(&pids)), "{stats:?}");
     alive.line.stop(Duration::from_secs(10)).expect("room for a stop");
     alive.output().await;
@@ -38,7 +38,7 @@ pub(super) async fn a_killed_box_leaves_nothing(field: &Field<'_>) {
     let mut alive = field.start(field.launch()).await;
     alive.run("trap '' TERM; setsid sleep 1000 & sleep 1000 & echo up; wait").await;
     assert_eq!(alive.line().await, "up");
-    alive.running.kill().await.expect("a box can be killed");
+    soon("a box is killed", alive.running.kill()).await.expect("a box can be killed");
     assert_eq!(soon("the box ends", alive.running.wait()).await, Exit::Signal(9));
     alive.destroy().await;
     field.nothing_is_left().await;
@@ -54,7 +54,7 @@ pub(super) async fn a_killed_box_leaves_nothing(field: &Field<'_>) {
 pub(super) async fn a_start_that_fails_leaves_nothing(field: &Field<'_>) {
     let mut launch = field.launch();
     launch.mounts[0].checkout = PathBuf::from("/no/such/checkout");
-    let failed = field.backend.start(launch, Box::new(|_| Ok(()))).await;
+    let failed = soon("a start", field.backend.start(launch, Box::new(|_| Ok(())))).await;
     let path = match failed {
         Err(StartError::Mount { path, .. }) => Some(path),
         _ => None,
@@ -102,9 +102,9 @@ pub(super) async fn a_box_is_adopted_with_its_agent(field: &Field<'_>) {
     assert_eq!(super::field::text(&changes, "said").as_deref(), Some("hello\n"));
     let record = alive.running.record();
     alive.destroy().await;
-    let gone = backend.adopt(&record).await;
+    let gone = soon("an adoption", backend.adopt(&record)).await;
     assert!(matches!(gone, Err(AdoptError::Gone)), "a box that is gone is not adopted: {gone:?}");
-    let bad = backend.adopt("no record").await;
+    let bad = soon("an adoption", backend.adopt("no record")).await;
     assert!(matches!(bad, Err(AdoptError::Destroyed(_))), "a record is checked: {bad:?}");
     field.nothing_is_left().await;
 }
@@ -120,14 +120,14 @@ pub(super) async fn a_sweep_removes_what_is_not_kept(field: &Field<'_>) {
 
     let backend = field.ground.backend().await;
     assert_eq!(soon("a sweep", backend.sweep(&[kept_id])).await.expect("a sweep"), 1);
-    let gone = backend.adopt(&lost_record).await;
+    let gone = soon("an adoption", backend.adopt(&lost_record)).await;
     assert!(matches!(gone, Err(AdoptError::Gone)), "what is swept is gone: {gone:?}");
-    let kept = backend.adopt(&record).await.expect("what is kept lives");
+    let kept = soon("an adoption", backend.adopt(&record)).await.expect("what is kept lives");
     let mut kept = Alive::new(kept, 0).await;
     kept.next().await; // It runs, the worker says again.
     kept.line.close_input().expect("room to close");
     assert_eq!(kept.output().await, (Vec::new(), Some(1)));
     kept.destroy().await;
-    assert_eq!(backend.sweep(&[]).await.expect("a sweep"), 0);
+    assert_eq!(soon("a sweep", backend.sweep(&[])).await.expect("a sweep"), 0);
     field.nothing_is_left().await;
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use model::{InputTrust, Mode};
 
-use super::field::{Field, changes, text, until};
+use super::field::{Field, changes, soon, text, until};
 use crate::line::FromBox;
 use crate::port::{Door, Exit, StartError};
 
@@ -28,8 +28,8 @@ pub(super) async fn changes_are_found_per_mount_and_never_in_the_checkout(field:
     alive.run(script).await;
     let expected = ["deep", "deep", "deep", "done"].map(str::to_owned).to_vec();
     assert_eq!(alive.output().await, (expected, Some(0)));
-    alive.running.kill().await.expect("a box can be killed");
-    alive.running.wait().await;
+    soon("a box is killed", alive.running.kill()).await.expect("a box can be killed");
+    soon("the box ends", alive.running.wait()).await;
     for (mount, name) in [(0, "mine"), (2, "ours")] {
         let changes = changes(&*alive.running, mount).expect("it can be written");
         assert_eq!(text(&changes, "note.md").as_deref(), Some("as it was\nchanged\n"));
@@ -69,8 +69,8 @@ pub(super) async fn the_session_is_there_before_the_agent_and_after_the_box(fiel
     };
     let expected = (Some("{\"turn\":1}\n{\"turn\":2}\n".to_owned()), Some("x\n".to_owned()));
     assert_eq!(read(&alive), expected, "while the box lives");
-    alive.running.kill().await.expect("a box can be killed");
-    alive.running.wait().await;
+    soon("a box is killed", alive.running.kill()).await.expect("a box can be killed");
+    soon("the box ends", alive.running.wait()).await;
     assert_eq!(read(&alive), expected, "after the box");
     alive.destroy().await;
     field.nothing_is_left().await;
@@ -121,7 +121,10 @@ pub(super) async fn a_frozen_box_stands_still(field: &Field<'_>) {
     let mut alive = field.start(field.launch()).await;
     alive.run("while :; do echo tick; sleep 0.001; done").await;
     assert_eq!(alive.line().await, "tick");
-    if alive.running.freeze().await.expect("a box can be frozen, or not at all") {
+    if soon("a box is frozen", alive.running.freeze())
+        .await
+        .expect("a box can be frozen, or not at all")
+    {
         // What was on its way arrives; then there is silence.
         let silence = Duration::from_millis(300);
         let mut late = 0;
@@ -130,9 +133,9 @@ pub(super) async fn a_frozen_box_stands_still(field: &Field<'_>) {
             late += 1;
             assert!(late < 1_000, "a frozen box goes on");
         }
-        alive.running.thaw().await.expect("a frozen box can be thawed");
+        soon("a box is thawed", alive.running.thaw()).await.expect("a frozen box can be thawed");
         assert_eq!(alive.line().await, "tick");
-        alive.running.freeze().await.expect("a box can be frozen again");
+        soon("a box is frozen", alive.running.freeze()).await.expect("a box can be frozen again");
     }
     alive.destroy().await;
     field.nothing_is_left().await;
@@ -142,11 +145,12 @@ pub(super) async fn untrusted_input_runs_behind_walls_or_not_at_all(field: &Fiel
     let mut launch = field.launch();
     launch.input_trust = InputTrust::Untrusted;
     launch.mounts[0].mode = Mode::Propose;
-    let started = field.backend.start(launch, Box::new(|_| Ok(()))).await;
+    let start = field.backend.start(launch, Box::new(|_| Ok(())));
+    let started = soon("a start", start).await;
     match started {
         Ok(running) => {
             assert!(field.isolates(), "untrusted input runs without walls");
-            running.destroy().await.expect("a box can be destroyed");
+            soon("a box is destroyed", running.destroy()).await.expect("a box can be destroyed");
         }
         Err(StartError::Wall { wall, .. }) => {
             assert!(!field.stands(&wall), "refused for want of `{wall}`, which stands");
@@ -167,7 +171,7 @@ pub(super) async fn memory_is_limited(field: &Field<'_>) {
     // The kernel chooses what it kills: the agent, or the whole box.
     while !matches!(alive.next().await, FromBox::AgentExited { .. } | FromBox::Lost) {}
     alive.line.stop(Duration::ZERO).ok();
-    let exit = super::field::soon("the box ends", alive.running.wait()).await;
+    let exit = soon("the box ends", alive.running.wait()).await;
     assert_eq!(exit, Exit::OutOfMemory);
     alive.destroy().await;
     field.nothing_is_left().await;
