@@ -1,8 +1,9 @@
-//! Tasks of the repository: `ci`, `tidy`, `bench`. Not shipped.
+//! Tasks of the repository: `ci`, `tidy`, `bench`, `dist`. Not shipped.
 
 mod bench;
 mod ci;
 mod tidy;
+mod web;
 
 use std::path::{Path, PathBuf};
 
@@ -18,12 +19,15 @@ enum Task {
     Tidy,
     /// Measures what SPECIFICATION.md promises, in ratios within one run.
     Bench(bench::Options),
+    /// Makes the snapshot of the pages that is built into the program. Needs npm.
+    Dist,
 }
 
 fn main() -> anyhow::Result<()> {
     match Task::parse() {
         Task::Ci => ci::run(&root()),
         Task::Tidy => tidy::run(&root()),
+        Task::Dist => web::dist(&root()),
         Task::Bench(options) => bench::run(&root(), &options),
     }
 }

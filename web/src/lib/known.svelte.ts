@@ -1,0 +1,42 @@
+// What many screens want to know: who one is, what there is to choose from, what waits.
+
+import { get, type Me, type Models, type Runners, type Session } from './api.ts';
+
+class Known {
+  me = $state.raw<Me | null>(null);
+  runners = $state.raw<Runners | null>(null);
+  models = $state.raw<Models | null>(null);
+  sessions = $state.raw<Session[] | null>(null);
+  workspaces = $state.raw<Workspace[]>([]);
+  /** How many things wait in the inbox. */
+  waiting = $state(0);
+
+  /** Whether this browser is logged in. Asked before anything else, so that no request fails. */
+  async isIn(): Promise<boolean> {
+    return (await get<{ logged_in: boolean }>('/auth/login')).logged_in;
+  }
+
+  async begin(): Promise<void> {
+    const [me, runners, models] = await Promise.all([get<Me>('/auth/me'), get<Runners>('/agent/runners'), get<Models>('/agent/models')]);
+    this.me = me;
+    this.runners = runners;
+    this.models = models;
+    await this.refreshSessions().catch(() => {});
+  }
+
+  get demo(): boolean { return this.models?.chat_model === 'remit-demo'; }
+
+  async refreshSessions(): Promise<void> {
+    this.sessions = (await get<{ sessions: Session[] }>('/agent/sessions')).sessions;
+  }
+
+  async refreshWorkspaces(): Promise<void> {
+    this.workspaces = (await get<{ workspaces: Workspace[] }>('/agent/workspaces')).workspaces;
+  }
+}
+
+export interface Workspace {
+  id: string; name: string; owner: string; role: 'owner' | 'contributor' | 'viewer'; active: boolean; purpose: string | null; created: string; head: string | null;
+}
+
+export const known = new Known();

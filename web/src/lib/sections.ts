@@ -1,0 +1,12 @@
+// The sections of the workbench, for the rail, the palette and the keyboard alike.
+
+import type { IconName } from '../ui/Icon.svelte';
+import { words } from './words.ts';
+
+export interface Section { name: keyof typeof words.sections; icon: IconName; key: string; goes: string }
+
+export const sections: Section[] = [
+  { name: 'chat', icon: 'chat', key: 'c', goes: words.keyboard.goChat },
+  { name: 'dispatches', icon: 'list', key: 'd', goes: words.keyboard.goDispatches },
+  { name: 'keys', icon: 'key', key: 'k', goes: words.keyboard.goKeys },
+];

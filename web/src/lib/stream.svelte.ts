@@ -1,0 +1,69 @@
+// One dispatch as it is shown: its state, folded from its stream, told to the page once a frame.
+
+import type { Problem } from './api.ts';
+import { follow, type Link } from './follow.ts';
+import { EMPTY, reduce, type State } from './reduce.ts';
+import type { Entry } from './vocabulary.ts';
+
+export class Stream {
+  readonly id: string;
+  #state: State = EMPTY;
+  #shown = $state.raw<State>(EMPTY);
+  #link = $state<Link>('connecting');
+  #problem = $state.raw<Problem | null>(null);
+  #entries: Entry[] | null;
+  #length = $state(0);
+  #frame = 0;
+  #stop: (() => void) | null = null;
+
+  /** `keep`: the entries themselves are wanted, too, for replay and raw view. */
+  constructor(id: string, keep: 'state' | 'entries' = 'state') {
+    this.id = id;
+    this.#entries = keep === 'entries' ? [] : null;
+  }
+
+  get state(): State { return this.#shown; }
+  get link(): Link { return this.#link; }
+  get problem(): Problem | null { return this.#problem; }
+  /** The entries so far, if they are kept. Reading it follows its growth. */
+  get entries(): readonly Entry[] { void this.#length; return this.#entries ?? []; }
+
+  start(): this {
+    this.#stop ??= follow(this.id, this.#state.last, {
+      entries: (entries) => this.take(entries),
+      link: (link, problem) => {
+        this.#link = link;
+        this.#problem = problem ?? null;
+      },
+    });
+    return this;
+  }
+
+  stop(): void {
+    this.#stop?.();
+    this.#stop = null;
+    cancelAnimationFrame(this.#frame);
+    this.#frame = 0;
+    this.#show();
+  }
+
+  take(entries: Entry[]): void {
+    for (const entry of entries) this.#state = reduce(this.#state, entry);
+    if (this.#entries) for (const entry of entries) this.#entries.push(entry);
+    // A page in the background draws no frames; what it shows then is of no interest to anybody.
+    this.#frame ||= requestAnimationFrame(() => this.#show());
+  }
+
+  /** Takes entries and shows them at once. */
+  now(entries: Entry[]): this {
+    this.take(entries);
+    this.#show();
+    return this;
+  }
+
+  #show(): void {
+    this.#frame = 0;
+    this.#shown = this.#state;
+    this.#length = this.#entries?.length ?? 0;
+  }
+}
