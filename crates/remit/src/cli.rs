@@ -54,6 +54,11 @@ pub(crate) enum Command {
     /// Show and make keys.
     #[command(subcommand)]
     Key(Key),
+    /// Print a link that logs a browser in, once.
+    Login {
+        #[command(flatten)]
+        server: Server,
+    },
     /// Say what this machine can do, and why not.
     Doctor(Machine),
     /// Show the configuration.
@@ -84,6 +89,9 @@ pub(crate) struct Up {
     /// Address and port; port 0 takes any.
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Option<String>,
+    /// The path under which it is reached, behind a proxy that serves other things too.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) base_path: Option<String>,
     #[command(flatten)]
     pub(crate) machine: Machine,
 }
@@ -317,6 +325,7 @@ impl Cli {
         let (machine, server) = match &self.command {
             Command::Up(up) => {
                 flags.push(("server.listen", up.listen.clone()));
+                flags.push(("server.base_path", up.base_path.clone()));
                 (Some(&up.machine), None)
             }
             Command::Run(run) => (Some(&run.machine), Some(&run.server)),
@@ -326,6 +335,7 @@ impl Cli {
             Command::Ws(verb) => (None, Some(verb.server())),
             Command::Runner(verb) => (None, verb.server()),
             Command::Key(verb) => (None, Some(verb.server())),
+            Command::Login { server } => (None, Some(server)),
             Command::Demo | Command::Config(_) => (None, None),
         };
         if let Some(machine) = machine {

@@ -44,6 +44,11 @@ impl Client {
         Self { key: key.to_owned(), ..self.clone() }
     }
 
+    /// Where the server is.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Asks, and reads the JSON that comes back; `null` where nothing does.
     pub(crate) async fn ask(
         &self,

@@ -29,7 +29,7 @@ impl Ground<'_> {
     ///
     /// Every step may be repeated: a first start that was killed is finished by the next. Keys whose
     /// profile is lost cannot be shown again, so new ones are made.
-    pub(crate) async fn prepare(&self, url: &str) -> anyhow::Result<Profile> {
+    pub(crate) async fn prepare(&self, url: &str) -> anyhow::Result<(Profile, UserId)> {
         let person = self.person().await?;
         let home = self.home(&person).await?;
         let known = Profile::read(self.data)?;
@@ -43,7 +43,7 @@ impl Ground<'_> {
             },
         };
         profile.write(self.data)?;
-        Ok(profile)
+        Ok((profile, person.id))
     }
 
     async fn person(&self) -> anyhow::Result<Person> {

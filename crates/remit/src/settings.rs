@@ -40,6 +40,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("server.data", Kind::Text, None, "the folder that holds everything"),
     setting("server.listen", Kind::Text, Some("127.0.0.1:7070"), "address and port; port 0: any"),
     setting("server.hosts", Kind::List, None, "names under which the server is reached"),
+    setting("server.base_path", Kind::Text, Some("/"), "the path under which it is reached"),
     setting(
         "backend.kind",
         Kind::Choice(&["native", "process"]),

@@ -19,10 +19,11 @@ use engine::workspaces::Workspaces;
 use gate::{Broker, Endpoint, EndpointParts, Secret, Setup};
 use knowledge::Knowledge;
 use model::{Limits, ModelApi, Program, Runner, RunnerName};
-use server::{Defaults, Hosts};
+use server::{BasePath, Defaults, Hosts, Links};
 use tokio::net::TcpListener;
 
 use crate::backend;
+use crate::command;
 use crate::config::{Config, NamedEndpoint};
 use crate::exit::{Exit, Failed};
 use crate::profile::Profile;
@@ -39,6 +40,8 @@ const DOMAIN: &str = "remit.local";
 pub(crate) struct Server {
     /// Where it is, and the keys of who runs it.
     pub(crate) profile: Profile,
+    /// A link that logs the owner's browser in.
+    pub(crate) login: String,
     /// The model that answers.
     pub(crate) model: String,
     /// Whether its backend isolates.
@@ -95,7 +98,11 @@ impl Server {
             concurrent_max: u32::try_from(config.number("limits.live_per_person"))?,
         };
         let address = listener.local_addr()?;
-        let profile = ground.prepare(&format!("http://{address}")).await?;
+        let base_path: BasePath = config.text("server.base_path").unwrap_or_default().parse()?;
+        let url = format!("http://{address}{}", base_path.as_str());
+        let (profile, owner) = ground.prepare(&url).await?;
+        let links = Arc::new(Links::default());
+        let login = command::login::address(&url, &links.make(&*ids, owner, clock.now()));
         let parts = server::Parts {
             dispatcher: dispatcher.clone(),
             ledger: ledger.clone(),
@@ -106,11 +113,13 @@ impl Server {
             ids,
             tasks: connections.clone(),
             hosts: hosts(config, address.ip().is_loopback()),
+            base_path,
+            links,
             defaults,
         };
         let serving = server::serve(listener, server::router(parts), connections.clone());
         connections.spawn(TaskKind::Core, "serve", serving);
-        Ok(Self { profile, model, isolates, dispatcher, ledger, connections, work })
+        Ok(Self { profile, login, model, isolates, dispatcher, ledger, connections, work })
     }
 
     /// Completes when the process cannot go on.

@@ -1,8 +1,9 @@
-//! Who asks, and whether they may. Nothing is decided here: a key is looked up by its hash, and
-//! every question goes to [`trust::authorize()`].
+//! Who asks, and whether they may. Nothing is decided here: a key or a cookie is looked up by its
+//! hash, and every question goes to [`trust::authorize()`].
 
 use std::collections::BTreeSet;
 
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use engine::port::KeyHash;
 use model::UserId;
@@ -10,15 +11,17 @@ use sha2::{Digest, Sha256};
 use trust::{Action, Principal, authorize};
 
 use crate::api::Api;
+use crate::hosts::own_page;
+use crate::login;
 use crate::problem::{INVALID_KEY, MISSING_KEY, Problem};
 
 /// The longest key that is looked at, in bytes.
 const KEY_BYTES_MAX: usize = 512;
 
-/// Who asks, as their key says.
+/// Who asks, as their key or their login says.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
-    /// The person whose key it is.
+    /// The person whose key or login it is.
     pub(crate) subject: UserId,
     /// Who they are to [`authorize`].
     pub(crate) principal: Principal,
@@ -36,15 +39,23 @@ pub fn key_hash(key: &str) -> KeyHash {
     KeyHash(Sha256::digest(key.as_bytes()).into())
 }
 
-/// Finds out who asks.
-pub(crate) async fn identify(
-    api: &Api,
-    headers: &HeaderMap,
-    desk: Desk,
-) -> Result<Caller, Problem> {
+/// Finds out who asks: by the key that is shown, or else by the browser's cookie, which git does not
+/// have.
+pub(crate) async fn identify(api: &Api, request: &Parts, desk: Desk) -> Result<Caller, Problem> {
+    let headers = &request.headers;
     let password = (desk == Desk::Git).then(|| password(headers)).flatten();
-    let shown = password.as_deref().or_else(|| shown_key(headers, desk));
-    let shown = shown.ok_or_else(|| Problem::plain(MISSING_KEY))?;
+    if let Some(shown) = password.as_deref().or_else(|| shown_key(headers, desk)) {
+        return with_key(api, shown).await;
+    }
+    let cookie = login::cookie(&request.uri, headers).filter(|_| desk != Desk::Git);
+    let cookie = cookie.ok_or_else(|| Problem::plain(MISSING_KEY))?;
+    own_page(&request.method, headers)?;
+    let login = login::of_cookie(api, cookie).await?;
+    let principal = Principal::person(login.subject, login.scopes);
+    Ok(Caller { subject: login.subject, principal })
+}
+
+async fn with_key(api: &Api, shown: &str) -> Result<Caller, Problem> {
     if shown.len() > KEY_BYTES_MAX {
         return Err(Problem::plain(INVALID_KEY));
     }

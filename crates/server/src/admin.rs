@@ -25,12 +25,17 @@ pub const KEY_PREFIX: &str = "rmt_";
 
 /// A new key: 256 bits that nobody can guess.
 pub fn new_key(ids: &dyn IdSource) -> String {
-    let mut key = KEY_PREFIX.to_owned();
+    KEY_PREFIX.to_owned() + &secret(ids)
+}
+
+/// 256 bits that nobody can guess, as text.
+pub(crate) fn secret(ids: &dyn IdSource) -> String {
+    let mut text = String::new();
     for byte in ids.secret() {
         // Writing to a text cannot fail.
-        let _written = write!(key, "{byte:02x}");
+        let _written = write!(text, "{byte:02x}");
     }
-    key
+    text
 }
 
 #[derive(Debug, Deserialize)]
@@ -127,12 +132,21 @@ pub(crate) async fn mint_key(
     uri: Uri,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let wished: NewKey = body::query(&uri)?;
+    mint_for(&api, &caller, whose(&id)?, wished).await
+}
+
+/// Makes a key of `owner`, where the caller may.
+pub(crate) async fn mint_for(
+    api: &Api,
+    caller: &Caller,
+    owner: UserId,
+    wished: NewKey,
+) -> Result<(StatusCode, Json<Value>), Problem> {
     let scopes = scopes(wished.scopes.as_deref().unwrap_or("agent,read"))?;
     let label = wished.label.unwrap_or_default();
     if label.chars().count() > NAME_CHARS_MAX {
         return Err(Problem::new(INVALID, "label has at most 100 characters"));
     }
-    let owner = whose(&id)?;
     caller.may(&Action::MintKey { owner, scopes: scopes.clone() })?;
     let person = api.directory.person(owner).await?.ok_or_else(|| Problem::plain(NOT_FOUND))?;
     let secret = new_key(&*api.ids);

@@ -12,6 +12,7 @@ use model::{Runner, RunnerName};
 use tokio::sync::oneshot;
 
 use crate::hosts::Hosts;
+use crate::login::Links;
 use crate::problem::{INTERNAL, Problem};
 
 /// What the server is built from.
@@ -35,8 +36,44 @@ pub struct Parts {
     pub tasks: Tasks,
     /// The hosts that are served.
     pub hosts: Hosts,
+    /// Under which path it is reached.
+    pub base_path: BasePath,
+    /// Links that log a browser in.
+    pub links: Arc<Links>,
     /// What is shown and chosen where the caller does not choose.
     pub defaults: Defaults,
+}
+
+/// Under which path the server is reached: empty, or `/…` without a slash at its end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BasePath(String);
+
+/// A text is not a path under which a server can be reached.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a path of the form /name/name of letters, digits, `-`, `_` and `.`")]
+pub struct BadBasePath(String);
+
+impl BasePath {
+    /// The path as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for BasePath {
+    type Err = BadBasePath;
+    fn from_str(text: &str) -> Result<Self, BadBasePath> {
+        let path = text.trim_end_matches('/');
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let part =
+            |part: &str| !part.is_empty() && part != "." && part != ".." && part.chars().all(plain);
+        let parts = path.strip_prefix('/').is_some_and(|path| path.split('/').all(part));
+        if path.is_empty() || parts {
+            Ok(Self(path.to_owned()))
+        } else {
+            Err(BadBasePath(text.chars().take(64).collect()))
+        }
+    }
 }
 
 /// What is shown and chosen where the caller does not choose.
@@ -87,5 +124,20 @@ impl std::ops::Deref for Api {
 impl std::fmt::Debug for Parts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Parts").field("defaults", &self.defaults).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_path_is_plain() {
+        for (text, path) in [("", ""), ("/", ""), ("/remit", "/remit"), ("/a/b-1/", "/a/b-1")] {
+            assert_eq!(text.parse::<BasePath>().expect(text).as_str(), path);
+        }
+        for bad in ["remit", "//x", "/a//b", "/..", "/a b", "/{x}", "/<"] {
+            assert!(bad.parse::<BasePath>().is_err(), "{bad}");
+        }
     }
 }

@@ -2,11 +2,11 @@
 
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::Uri;
+use axum::http::{StatusCode, Uri};
 use axum::{Extension, Json};
-use engine::dispatcher::{DispatchError, Resume};
+use engine::dispatcher::{Ask, Begin, DispatchError, MountWish, Resume, WorkspaceKey};
 use engine::port::{DispatchQuery, Record};
-use model::{DispatchId, SessionId, TurnId, UserId};
+use model::{DispatchId, Launcher, SessionId, TurnId, UserId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use trust::Action;
@@ -117,6 +117,37 @@ pub(crate) async fn resume(
         Resume { principal: caller.principal.clone(), dispatch, turn: again.turn_id, prompt };
     let turn = api.dispatcher.resume(resume).await?;
     shown(&api, turn.dispatch).await
+}
+
+/// Starts the dispatch again as it was: the same runner, workspaces, words and context, in a new
+/// conversation and a fresh sandbox, on what the workspaces hold now.
+pub(crate) async fn rerun(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let dispatch = steerable(&api, &caller, &id).await?.dispatch;
+    let (_, prompt) = dispatch.start.turn();
+    let mounts = dispatch.mounts.iter().map(|mount| MountWish {
+        workspace: WorkspaceKey::Id(mount.workspace),
+        mode: Some(mount.mode),
+    });
+    let ask = Ask {
+        principal: caller.principal.clone(),
+        subject: dispatch.subject,
+        launcher: Launcher::User(caller.subject),
+        trigger: dispatch.trigger,
+        runner: dispatch.runner.clone(),
+        mounts: mounts.collect(),
+        begin: Begin::Prompt(prompt.to_owned()),
+        turn: None,
+        context: dispatch.context,
+        tools: dispatch.tools.clone(),
+        limits: Some(dispatch.limits),
+        idempotency: None,
+    };
+    let turn = api.dispatcher.dispatch(ask).await?;
+    Ok((StatusCode::ACCEPTED, Json(json!({"workload_id": turn.dispatch}))))
 }
 
 async fn shown(api: &Api, dispatch: DispatchId) -> Result<Json<Value>, Problem> {

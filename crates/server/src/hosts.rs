@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderMap, Method, Uri};
 
 use crate::problem::{FOREIGN_HOST, FOREIGN_ORIGIN, MALFORMED, Problem};
 
@@ -45,6 +45,36 @@ impl Hosts {
             Some(_) | None => Ok(()),
         }
     }
+}
+
+/// Refuses what a browser sends with its cookie but not for a page of ours.
+///
+/// A browser says for whom it asks in `Sec-Fetch-Site`, and in `Origin`, which
+/// [`Hosts::admit`] has compared with the host. What changes something must say one of them.
+pub(crate) fn own_page(method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
+    let foreign = || Problem::plain(FOREIGN_ORIGIN);
+    let reads = method == Method::GET || method == Method::HEAD;
+    match only_header(headers, "sec-fetch-site")? {
+        Some("same-origin") => Ok(()),
+        // Typed into the address line.
+        Some("none") if reads => Ok(()),
+        Some(_) => Err(foreign()),
+        None if reads || headers.contains_key("origin") => Ok(()),
+        None => Err(foreign()),
+    }
+}
+
+/// Whether the browser reached us over TLS, as the origin of its page says.
+pub(crate) fn over_tls(headers: &HeaderMap) -> bool {
+    headers.get("origin").is_some_and(|origin| origin.as_bytes().starts_with(b"https://"))
+}
+
+/// The port that the browser believes to talk to; 0 where it names none.
+pub(crate) fn port(uri: &Uri, headers: &HeaderMap) -> u16 {
+    let host = uri.authority().map(|it| it.as_str().to_owned());
+    let host = host.or_else(|| headers.get("host")?.to_str().ok().map(str::to_owned));
+    let port = host.as_deref().and_then(|host| host.rsplit_once(':')?.1.parse().ok());
+    port.unwrap_or(0)
 }
 
 fn only_header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
@@ -101,6 +131,33 @@ mod tests {
         let named = Hosts::Named(vec!["remit.example".to_owned()]);
         assert_eq!(check(&named, "remit.example:443", None), None);
         assert!(check(&named, "evil.example", None).is_some());
+    }
+
+    fn check_cookie(method: &Method, site: Option<&str>, origin: bool, expected: bool) {
+        let mut headers = HeaderMap::new();
+        if let Some(site) = site {
+            headers.insert("sec-fetch-site", HeaderValue::from_str(site).expect("a value"));
+        }
+        if origin {
+            headers.insert(header::ORIGIN, HeaderValue::from_static("http://127.0.0.1:7070"));
+        }
+        assert_eq!(own_page(method, &headers).is_ok(), expected, "{method} {site:?} {origin}");
+    }
+
+    #[test]
+    fn a_cookie_changes_something_for_our_own_page_alone() {
+        for method in [Method::POST, Method::PUT, Method::DELETE] {
+            check_cookie(&method, Some("same-origin"), false, true);
+            check_cookie(&method, None, true, true);
+            check_cookie(&method, None, false, false);
+            for site in ["same-site", "cross-site", "none", ""] {
+                check_cookie(&method, Some(site), true, false);
+            }
+        }
+        check_cookie(&Method::GET, Some("none"), false, true);
+        check_cookie(&Method::GET, None, false, true);
+        check_cookie(&Method::GET, Some("cross-site"), false, false);
+        check_cookie(&Method::GET, Some("same-site"), false, false);
     }
 
     #[test]

@@ -38,6 +38,8 @@ macro_rules! kinds {
 kinds! {
     MISSING_KEY = UNAUTHORIZED { code: "missing-api-key", title: "Missing API key" }
     INVALID_KEY = UNAUTHORIZED { code: "invalid-api-key", title: "Invalid API key" }
+    LOGGED_OUT = UNAUTHORIZED { code: "logged-out", title: "Not logged in any more" }
+    BAD_LINK = UNAUTHORIZED { code: "bad-login-link", title: "The login link is not valid" }
     UNDER_SCOPED = FORBIDDEN { code: "under-scoped", title: "The key may not do this" }
     UNTRUSTED_WRITE = FORBIDDEN { code: "untrusted-write", title: "Untrusted input may only propose" }
     ROLE_TOO_LOW = FORBIDDEN { code: "role-too-low", title: "Your role in the workspace does not allow it" }

@@ -14,10 +14,8 @@ use crate::access::{Desk, identify};
 use crate::api::{Api, Parts};
 use crate::problem::{Form, METHOD, NOT_FOUND, Problem, in_words};
 use crate::workspace::{diff, files, history, invites, knowledge, members, own, upload};
-use crate::{
-    admin, catalog, chat, dispatches, events, git, invocations, permissions, security, sessions,
-    workspace,
-};
+use crate::{admin, catalog, chat, dispatches, events, git, invocations, keys, login, pages};
+use crate::{permissions, security, sessions, workspace};
 
 /// The method of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,7 +157,27 @@ macro_rules! routes {
 
 routes! {
     Get    "/health"                          Open          => catalog::health;
+    Get    "/"                                Open          => pages::index;
+    Get    "/login"                           Open          => pages::index;
+    Get    "/chat"                            Open          => pages::index;
+    Get    "/chat/{*rest}"                    Open          => pages::index;
+    Get    "/dispatches"                      Open          => pages::index;
+    Get    "/dispatches/{*rest}"              Open          => pages::index;
+    Get    "/inbox"                           Open          => pages::index;
+    Get    "/inbox/{*rest}"                   Open          => pages::index;
+    Get    "/workspace"                       Open          => pages::index;
+    Get    "/workspace/{*rest}"               Open          => pages::index;
+    Get    "/keys"                            Open          => pages::index;
+    Get    "/favicon.svg"                     Open          => pages::icon;
+    Get    "/assets/{name}"                   Open          => pages::asset;
+    Get    "/auth/login"                      Open          => login::is_in;
+    Post   "/auth/login"                      Open          => login::log_in;
+    Post   "/auth/logout"                     Open          => login::log_out;
+    Post   "/auth/links"                      MintKey       => login::link;
     Get    "/auth/me"                         ReadSelf      => catalog::me;
+    Get    "/auth/keys"                       ReadKeys      => keys::list;
+    Post   "/auth/keys"                       MintKey       => keys::mint;
+    Delete "/auth/keys/{id}"                  RevokeKey     => keys::revoke;
     Get    "/agent/models"                    ReadCatalog   => catalog::models;
     Get    "/agent/runners"                   ReadCatalog   => catalog::runners;
     Post   "/agent/chat"                      StartDispatch => chat::say;
@@ -208,6 +226,7 @@ routes! {
     Post   "/git/{workspace}/git-receive-pack" WriteWorkspace => git::receive_pack;
     Get    "/agent/permissions"               ReadDispatch  => permissions::list;
     Post   "/agent/dispatches/{id}/permissions/{ask}" SteerDispatch => permissions::answer;
+    Post   "/agent/dispatches/{id}/rerun"     SteerDispatch => dispatches::rerun;
     Get    "/admin/users"                     ReadPeople    => admin::people;
     Post   "/admin/users"                     AddPerson     => admin::add_person;
     Get    "/admin/users/{id}/tokens"         ReadKeys      => admin::keys;
@@ -229,16 +248,20 @@ impl Route {
 /// The server as a service: the table, behind the checks that hold for every request.
 pub fn router(parts: Parts) -> Router {
     let api = Api::new(parts);
+    let base = api.base_path.clone();
     let mut router = Router::new();
     for route in ROUTES {
         let guard = middleware::from_fn_with_state((api.clone(), route), guard);
         router = router.route(route.path, (route.serve)(route.method.filter()).layer(guard));
     }
-    router
+    let router = router
         .fallback(async || Problem::plain(NOT_FOUND))
-        .method_not_allowed_fallback(async || Problem::plain(METHOD))
-        .layer(middleware::from_fn_with_state(api.clone(), front))
-        .with_state(api)
+        .method_not_allowed_fallback(async || Problem::plain(METHOD));
+    let router = match base.as_str() {
+        "" => router,
+        base => Router::new().nest(base, router).fallback(async || Problem::plain(NOT_FOUND)),
+    };
+    router.layer(middleware::from_fn_with_state(api.clone(), front)).with_state(api)
 }
 
 /// What holds for every request, known route or not.
@@ -256,15 +279,16 @@ async fn front(State(api): State<Api>, request: Request, next: Next) -> Response
 /// Finds out who asks, and asks whether they may.
 async fn guard(
     State((api, route)): State<(Api, &'static Route)>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
+    let (mut parts, body) = request.into_parts();
     if route.asks != Asks::Open {
-        let caller = identify(&api, request.headers(), route.desk()).await?;
+        let caller = identify(&api, &parts, route.desk()).await?;
         if let Some(action) = route.asks.of(caller.subject) {
             caller.may(&action)?;
         }
-        request.extensions_mut().insert(caller);
+        parts.extensions.insert(caller);
     }
-    Ok(next.run(request).await)
+    Ok(next.run(Request::from_parts(parts, body)).await)
 }

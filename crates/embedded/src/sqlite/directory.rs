@@ -1,6 +1,6 @@
-//! People, their keys, their workspaces. Each call is inside the transaction or snapshot of its caller.
+//! People, their keys and logins, their workspaces. Each call is inside the transaction or snapshot of its caller.
 
-use engine::port::{Key, KeyHash, LedgerError, Person, Workspace};
+use engine::port::{Key, KeyHash, LedgerError, Login, Person, Workspace};
 use model::{KeyId, Time, UserId, WorkspaceId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -16,6 +16,7 @@ pub(super) const WORKSPACE_COLUMNS: &str = "w.id, w.name, w.owner, w.purpose, w.
 const PERSON: &str = "SELECT id, email, name, concurrent_max, created FROM people";
 const KEY: &str = "SELECT id, subject, label, scopes, created, expires FROM keys";
 const WORKSPACE: &str = "SELECT id, name, owner, purpose, created FROM workspaces";
+const LOGIN: &str = "SELECT subject, scopes, created, seen, expires FROM logins";
 
 /// See [`engine::port::Directory::add_person`].
 pub(super) fn add_person(c: &Connection, person: &Person) -> Result<Person, Failure> {
@@ -121,6 +122,55 @@ fn expires(row: &Row<'_>) -> rusqlite::Result<Option<Time>> {
 pub(super) fn remove_key(c: &Connection, id: KeyId) -> Result<bool, Failure> {
     let sql = "DELETE FROM keys WHERE id = ?1";
     Ok(c.prepare_cached(sql)?.execute([Id(id.uuid())])? == 1)
+}
+
+/// See [`engine::port::Directory::add_login`].
+pub(super) fn add_login(c: &Connection, login: &Login, hash: KeyHash) -> Result<(), Failure> {
+    let over = "DELETE FROM logins WHERE expires < ?1";
+    c.prepare_cached(over)?.execute([stored(login.created)])?;
+    if c.prepare_cached("SELECT 1 FROM logins WHERE hash = ?1")?.exists([hash.0])? {
+        return Err(LedgerError::Conflict { key: "login".to_owned() }.into());
+    }
+    let sql = "INSERT INTO logins (hash, subject, scopes, created, seen, expires) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    c.prepare_cached(sql)?.execute(params![
+        hash.0,
+        Id(login.subject.uuid()),
+        serde_json::to_string(&login.scopes)?,
+        stored(login.created),
+        stored(login.seen),
+        stored(login.expires),
+    ])?;
+    Ok(())
+}
+
+/// See [`engine::port::Directory::login`].
+pub(super) fn login(c: &Connection, hash: KeyHash) -> Result<Option<Login>, Failure> {
+    let mut statement = c.prepare_cached(&format!("{LOGIN} WHERE hash = ?1"))?;
+    let mut rows = statement.query([hash.0])?;
+    rows.next()?.map(login_of).transpose()
+}
+
+fn login_of(row: &Row<'_>) -> Result<Login, Failure> {
+    Ok(Login {
+        subject: UserId::from_uuid(row.get::<_, Id>(0)?.0),
+        scopes: serde_json::from_str(&row.get::<_, String>(1)?)?,
+        created: time(row, 2)?,
+        seen: time(row, 3)?,
+        expires: time(row, 4)?,
+    })
+}
+
+/// See [`engine::port::Directory::see_login`].
+pub(super) fn see_login(c: &Connection, hash: KeyHash, seen: Time) -> Result<(), Failure> {
+    let sql = "UPDATE logins SET seen = ?2 WHERE hash = ?1";
+    c.prepare_cached(sql)?.execute(params![hash.0, stored(seen)])?;
+    Ok(())
+}
+
+/// See [`engine::port::Directory::remove_login`].
+pub(super) fn remove_login(c: &Connection, hash: KeyHash) -> Result<bool, Failure> {
+    Ok(c.prepare_cached("DELETE FROM logins WHERE hash = ?1")?.execute([hash.0])? == 1)
 }
 
 /// See [`engine::port::Directory::add_workspace`].

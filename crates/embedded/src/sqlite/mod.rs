@@ -28,8 +28,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use engine::port::{
     Accepted, Append, Departure, Directory, DispatchQuery, Durability, Followed, Invite, Key,
-    KeyHash, Ledger, LedgerError, Member, MemberChange, Membership, Memberships, NewDispatch,
-    NewTurn, Page, Person, Record, Workspace,
+    KeyHash, Ledger, LedgerError, Login, Member, MemberChange, Membership, Memberships,
+    NewDispatch, NewTurn, Page, Person, Record, Workspace,
 };
 use model::{
     DispatchId, Entry, Event, EventId, InviteId, KeyId, Role, Session, SessionId, Time, Turn,
@@ -197,6 +197,22 @@ impl Directory for SqliteLedger {
 
     async fn remove_key(&self, id: KeyId) -> Result<bool, LedgerError> {
         self.change(move |c| directory::remove_key(c, id)).await
+    }
+
+    async fn add_login(&self, login: Login, hash: KeyHash) -> Result<(), LedgerError> {
+        self.change(move |c| directory::add_login(c, &login, hash)).await
+    }
+
+    async fn login(&self, hash: KeyHash) -> Result<Option<Login>, LedgerError> {
+        self.readers.read(move |c| directory::login(c, hash)).await
+    }
+
+    async fn see_login(&self, hash: KeyHash, seen: Time) -> Result<(), LedgerError> {
+        self.change(move |c| directory::see_login(c, hash, seen)).await
+    }
+
+    async fn remove_login(&self, hash: KeyHash) -> Result<bool, LedgerError> {
+        self.change(move |c| directory::remove_login(c, hash)).await
     }
 
     async fn add_workspace(&self, workspace: Workspace) -> Result<Workspace, LedgerError> {

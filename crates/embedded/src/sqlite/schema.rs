@@ -10,7 +10,11 @@ use rusqlite::{Connection, OpenFlags};
 pub const DATABASE_FILE: &str = "remit.sqlite";
 
 /// Each step takes a file from its index as version to the next. Steps are added, never edited.
-const MIGRATIONS: &[&str] = &[include_str!("001_first.sql"), include_str!("002_members.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("001_first.sql"),
+    include_str!("002_members.sql"),
+    include_str!("003_logins.sql"),
+];
 
 /// Statements that each connection keeps prepared.
 const PREPARED_MAX: usize = 64;

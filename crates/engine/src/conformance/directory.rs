@@ -3,7 +3,7 @@
 use model::{KeyId, WorkspaceName};
 
 use super::fixture::{Ids, at};
-use crate::port::{Directory, Key, KeyHash, LedgerError, Person, Scope, Workspace};
+use crate::port::{Directory, Key, KeyHash, LedgerError, Login, Person, Scope, Workspace};
 
 /// Checks every promise, each with a directory from `fresh`, which may share its store.
 ///
@@ -12,6 +12,7 @@ use crate::port::{Directory, Key, KeyHash, LedgerError, Person, Scope, Workspace
 pub async fn directory<D: Directory>(fresh: impl AsyncFn() -> D) {
     a_person_is_added_once_by_mail(&fresh().await).await;
     a_key_is_found_by_its_hash_until_removed(&fresh().await).await;
+    a_login_is_found_by_its_hash_until_removed_or_over(&fresh().await).await;
     a_workspace_is_added_once_by_name_for_its_owner(&fresh().await).await;
     an_id_is_given_once(&fresh().await).await;
 }
@@ -79,6 +80,35 @@ async fn a_key_is_found_by_its_hash_until_removed(directory: &impl Directory) {
     assert!(!directory.remove_key(first.id).await.expect("nothing to remove"));
     assert_eq!(directory.key(first_hash).await.expect("readable"), None);
     assert_eq!(directory.keys(jane.id).await.expect("readable"), [second]);
+}
+
+async fn a_login_is_found_by_its_hash_until_removed_or_over(directory: &impl Directory) {
+    let ids = Ids::new();
+    let jane = directory.add_person(person(&ids, 1)).await.expect("new");
+    let (_, hash) = key(&ids, &jane, 1);
+    let (_, other) = key(&ids, &jane, 1);
+    let login = Login {
+        subject: jane.id,
+        scopes: vec![Scope::Agent, Scope::Read],
+        created: at(5),
+        seen: at(5),
+        expires: at(50),
+    };
+    assert_eq!(directory.login(hash).await.expect("readable"), None);
+    directory.add_login(login.clone(), hash).await.expect("new");
+    assert_eq!(directory.login(hash).await.expect("readable"), Some(login.clone()));
+    let refused = directory.add_login(login.clone(), hash).await;
+    assert!(matches!(refused, Err(LedgerError::Conflict { .. })), "{refused:?}");
+    directory.see_login(hash, at(7)).await.expect("noted");
+    let seen = Login { seen: at(7), ..login.clone() };
+    assert_eq!(directory.login(hash).await.expect("readable"), Some(seen));
+    let later = Login { created: at(51), seen: at(51), expires: at(99), ..login };
+    directory.add_login(later.clone(), other).await.expect("new");
+    assert_eq!(directory.login(hash).await.expect("readable"), None, "it is over");
+    directory.see_login(hash, at(8)).await.expect("nothing to note");
+    assert!(directory.remove_login(other).await.expect("removed"));
+    assert!(!directory.remove_login(other).await.expect("nothing to remove"));
+    assert_eq!(directory.login(other).await.expect("readable"), None);
 }
 
 async fn a_workspace_is_added_once_by_name_for_its_owner(directory: &impl Directory) {

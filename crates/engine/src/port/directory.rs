@@ -1,4 +1,4 @@
-//! The directory: people, their keys, their workspaces.
+//! The directory: people, their keys and logins, their workspaces.
 //!
 //! Every write is synced when the call returns, and whole or absent.
 
@@ -45,6 +45,21 @@ pub struct Key {
     pub expires: Option<Time>,
 }
 
+/// A browser that is logged in. Its secret is a cookie of that browser and never stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// Whose browser it is.
+    pub subject: UserId,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// When it logged in.
+    pub created: Time,
+    /// When it was last seen, to the minute or so.
+    pub seen: Time,
+    /// When it must log in again, however often it was seen.
+    pub expires: Time,
+}
+
 /// A git folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workspace {
@@ -60,7 +75,7 @@ pub struct Workspace {
     pub created: Time,
 }
 
-/// People, their keys, their workspaces, and who is what in these.
+/// People, their keys and logins, their workspaces, and who is what in these.
 #[async_trait]
 pub trait Directory: Memberships {
     /// Adds a person, or finds the one with this mail address.
@@ -83,6 +98,18 @@ pub trait Directory: Memberships {
 
     /// Removes a key; whether it was there.
     async fn remove_key(&self, id: KeyId) -> Result<bool, LedgerError>;
+
+    /// Adds a login under the hash of its secret, and forgets those that expired before it began.
+    async fn add_login(&self, login: Login, hash: KeyHash) -> Result<(), LedgerError>;
+
+    /// The login with this hash. Whether it is still good is the caller's to decide.
+    async fn login(&self, hash: KeyHash) -> Result<Option<Login>, LedgerError>;
+
+    /// Notes when a login was last seen; nothing where it is gone.
+    async fn see_login(&self, hash: KeyHash, seen: Time) -> Result<(), LedgerError>;
+
+    /// Removes a login; whether it was there.
+    async fn remove_login(&self, hash: KeyHash) -> Result<bool, LedgerError>;
 
     /// Adds a workspace with its owner as its only member, or finds the owner's one of that name. The
     /// first one of a person is part of their conversations from then on; others are once it is said.

@@ -1,11 +1,13 @@
 //! `remit up`: serves until it is asked to stop.
 
+use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info};
 
 use crate::config::Config;
 use crate::exit::{Exit, Failed};
 use crate::local;
+use crate::profile::Profile;
 use crate::say;
 use crate::wiring::Server;
 
@@ -63,12 +65,22 @@ fn at_once() {
     std::process::exit(Exit::Interrupted as i32);
 }
 
+/// The first line for programs.
+#[derive(Serialize)]
+struct Ready<'a> {
+    #[serde(flatten)]
+    profile: &'a Profile,
+    /// Logs a browser in, once, within 15 minutes.
+    login: &'a str,
+}
+
 fn announce(server: &Server, json: bool) -> std::io::Result<()> {
     let profile = &server.profile;
     if json {
-        return say::json(profile);
+        return say::json(&Ready { profile, login: &server.login });
     }
     say::data(format!("Remit serves at {}", profile.url))?;
+    say::data(format!("  open       {}", server.login))?;
     say::data(format!("  key        {}", profile.key))?;
     say::data(format!("  admin key  {}", profile.admin_key))?;
     say::data(format!("  workspace  {}", profile.workspace))?;

@@ -9,6 +9,26 @@ use crate::harness::{Answer, Client, Folder, Server, form};
 /// administrator) are answered about a thing of the subject's.
 const EXPECTED: &[(&str, &str, [u16; 5])] = &[
     ("GET", "/health", [200, 200, 200, 200, 200]),
+    ("GET", "/", [200, 200, 200, 200, 200]),
+    ("GET", "/login", [200, 200, 200, 200, 200]),
+    ("GET", "/chat", [200, 200, 200, 200, 200]),
+    ("GET", "/chat/{*rest}", [200, 200, 200, 200, 200]),
+    ("GET", "/dispatches", [200, 200, 200, 200, 200]),
+    ("GET", "/dispatches/{*rest}", [200, 200, 200, 200, 200]),
+    ("GET", "/inbox", [200, 200, 200, 200, 200]),
+    ("GET", "/inbox/{*rest}", [200, 200, 200, 200, 200]),
+    ("GET", "/workspace", [200, 200, 200, 200, 200]),
+    ("GET", "/workspace/{*rest}", [200, 200, 200, 200, 200]),
+    ("GET", "/keys", [200, 200, 200, 200, 200]),
+    ("GET", "/favicon.svg", [200, 200, 200, 200, 200]),
+    ("GET", "/assets/{name}", [404, 404, 404, 404, 404]),
+    ("GET", "/auth/login", [200, 200, 200, 200, 200]),
+    ("POST", "/auth/login", [401, 401, 401, 401, 401]),
+    ("POST", "/auth/logout", [204, 204, 204, 204, 204]),
+    ("POST", "/auth/links", [401, 201, 403, 201, 201]),
+    ("GET", "/auth/keys", [401, 200, 403, 200, 200]),
+    ("POST", "/auth/keys", [401, 201, 403, 201, 201]),
+    ("DELETE", "/auth/keys/{id}", [401, 404, 403, 204, 404]),
     ("GET", "/auth/me", [401, 200, 200, 200, 200]),
     ("GET", "/agent/models", [401, 200, 200, 200, 200]),
     ("GET", "/agent/runners", [401, 200, 200, 200, 200]),
@@ -60,6 +80,7 @@ const EXPECTED: &[(&str, &str, [u16; 5])] = &[
     ("POST", "/git/{workspace}/git-receive-pack", [401, 404, 403, 200, 200]),
     ("GET", "/agent/permissions", [401, 200, 200, 200, 200]),
     ("POST", "/agent/dispatches/{id}/permissions/{ask}", [401, 404, 403, 409, 409]),
+    ("POST", "/agent/dispatches/{id}/rerun", [401, 404, 403, 202, 202]),
     ("GET", "/admin/users", [401, 403, 403, 403, 200]),
     ("POST", "/admin/users", [401, 403, 403, 403, 200]),
     ("GET", "/admin/users/{id}/tokens", [401, 404, 403, 200, 200]),
@@ -134,7 +155,7 @@ async fn status(
         path if path.starts_with("/agent/sessions") => things.session.clone(),
         path if path.starts_with("/agent/dispatches") => things.dispatch.clone(),
         path if path.starts_with("/admin/users") => things.user.clone(),
-        path if path.starts_with("/admin/tokens") => {
+        path if path.starts_with("/admin/tokens") || path.starts_with("/auth/keys/") => {
             let path = format!("/admin/users/{}/tokens?scopes=read", things.user);
             let key = server.admin().post(&path, json!({})).await.ok();
             key["id"].as_str().expect("an id").to_owned()
@@ -147,6 +168,7 @@ async fn status(
     if asked.ends_with("/info/refs") {
         asked.push_str("?service=git-upload-pack");
     }
+    asked = asked.replace("{*rest}", "x").replace("{name}", "none.js");
     if asked.ends_with("/events") {
         asked.push_str("?follow=false");
     }
@@ -225,6 +247,7 @@ fn body(path: &str, things: &Things) -> serde_json::Value {
             "trigger": "message",
             "start": {"entrypoint": {"inline": "say 1 words"}},
         }),
+        "/auth/login" => json!({"token": "made up"}),
         "/admin/users" => json!({"email": "subject@example.org"}),
         _ => json!({}),
     }

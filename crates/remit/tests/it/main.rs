@@ -17,6 +17,7 @@ mod hostile_agents;
 mod kills;
 mod knowledge;
 mod leftovers;
+mod login;
 mod permissions;
 mod random_kills;
 mod secrets;

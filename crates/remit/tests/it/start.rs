@@ -11,7 +11,7 @@ async fn the_first_line_tells_all_that_a_script_needs() {
     let folder = Folder::new();
     let server = Server::start(&folder);
     let fields: Vec<_> = server.ready.as_object().expect("an object").keys().collect();
-    assert_eq!(fields, ["admin_key", "key", "url", "workspace"]);
+    assert_eq!(fields, ["admin_key", "key", "login", "url", "workspace"]);
     let me = server.client().get("/auth/me").await.ok();
     assert_eq!(me["scopes"], json!(["agent", "read"]));
     let health = server.nobody().get("/health").await.ok();
