@@ -46,6 +46,7 @@ fn beginning() -> Vec<Event> {
         name: "home".parse().expect("a name"),
         mode: Mode::ReadWrite,
         base: Some(commit('a')),
+        purpose: text("what we know"),
     };
     vec![
         Event::Accepted {

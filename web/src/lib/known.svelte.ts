@@ -21,7 +21,7 @@ class Known {
     this.me = me;
     this.runners = runners;
     this.models = models;
-    await this.refreshSessions().catch(() => {});
+    await Promise.all([this.refreshSessions(), this.refreshWorkspaces()]).catch(() => {});
   }
 
   get demo(): boolean { return this.models?.chat_model === 'remit-demo'; }

@@ -8,5 +8,6 @@ export interface Section { name: keyof typeof words.sections; icon: IconName; ke
 export const sections: Section[] = [
   { name: 'chat', icon: 'chat', key: 'c', goes: words.keyboard.goChat },
   { name: 'dispatches', icon: 'list', key: 'd', goes: words.keyboard.goDispatches },
+  { name: 'workspace', icon: 'folder', key: 'w', goes: words.keyboard.goWorkspace },
   { name: 'keys', icon: 'key', key: 'k', goes: words.keyboard.goKeys },
 ];

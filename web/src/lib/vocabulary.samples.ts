@@ -3,7 +3,7 @@
 import type { Entry } from './vocabulary.ts';
 
 export const samples = [
-  {"id":"1-1","at":1700000000100,"event":{"type":"accepted","subject":"usr_01j0000000e008000000000001","launcher":{"kind":"user","id":"usr_01j0000000e008000000000001"},"runner":"remit","session":"ses_01j0000000e008000000000004","mounts":[{"workspace":"wsp_01j0000000e008000000000002","name":"home","mode":"rw","base":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}],"label":{"integrity":["mail"],"secrecy":[]}}},
+  {"id":"1-1","at":1700000000100,"event":{"type":"accepted","subject":"usr_01j0000000e008000000000001","launcher":{"kind":"user","id":"usr_01j0000000e008000000000001"},"runner":"remit","session":"ses_01j0000000e008000000000004","mounts":[{"workspace":"wsp_01j0000000e008000000000002","name":"home","mode":"rw","base":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","purpose":"what we know"}],"label":{"integrity":["mail"],"secrecy":[]}}},
   {"id":"1-2","at":1700000000200,"event":{"type":"turn_accepted","turn":"t1","number":1,"prompt":"write hi to a.md"}},
   {"id":"1-3","at":1700000000300,"event":{"type":"queued","ahead":2}},
   {"id":"1-4","at":1700000000400,"event":{"type":"sandbox_started","sandbox":"sbx_01j0000000e008000000000003","backend":"native","start_us":8250,"isolates":true}},

@@ -18,6 +18,7 @@ export interface Mount {
   name: string;
   mode: Mode;
   base: string | null;
+  purpose?: string;
 }
 
 export interface Label {
