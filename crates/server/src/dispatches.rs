@@ -144,6 +144,8 @@ pub(crate) async fn rerun(
         context: dispatch.context,
         tools: dispatch.tools.clone(),
         limits: Some(dispatch.limits),
+        permission: dispatch.permission,
+        untested: crate::chat::untested(false),
         idempotency: None,
     };
     let turn = api.dispatcher.dispatch(ask).await?;
