@@ -256,6 +256,13 @@ impl Workspaces {
         }
     }
 
+    /// Where the repository of a workspace is, for a program that reads it: what a crash may have left
+    /// there is whole when this returns.
+    pub async fn settled_path(&self, id: WorkspaceId) -> Result<PathBuf, WorkspacesError> {
+        self.with(id, "open a workspace", |_| Ok(())).await?;
+        Ok(self.repository_path(id))
+    }
+
     /// Where the repository of a workspace is: what `git clone` takes.
     pub fn repository_path(&self, id: WorkspaceId) -> PathBuf {
         self.data.join("workspaces").join(format!("{id}.git"))

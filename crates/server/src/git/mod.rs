@@ -123,7 +123,7 @@ async fn start(api: &Api, repository: PathBuf, arguments: &[&str]) -> Result<Run
 }
 
 async fn advertise(api: &Api, place: &Place) -> Result<Response, Problem> {
-    let repository = api.workspaces.repository_path(place.workspace.id);
+    let repository = api.workspaces.settled_path(place.workspace.id).await?;
     let path = repository.to_string_lossy().into_owned();
     let arguments = ["upload-pack", "--stateless-rpc", "--advertise-refs", &path];
     let mut run = start(api, repository, &arguments).await?;
@@ -156,7 +156,7 @@ pub(crate) async fn upload_pack(
     let read = |role| Action::ReadWorkspace { role };
     let place = find(&api, &caller, &workspace, read).await?;
     let wants = wants(&headers, body).await?;
-    let repository = api.workspaces.repository_path(place.workspace.id);
+    let repository = api.workspaces.settled_path(place.workspace.id).await?;
     let path = repository.to_string_lossy().into_owned();
     let mut run = start(&api, repository, &["upload-pack", "--stateless-rpc", &path]).await?;
     let mut stdin = run.run.child.stdin.take().ok_or_else(|| Problem::plain(INTERNAL))?;
