@@ -63,8 +63,9 @@ impl NetNs {
     }
 
     /// Whether our listeners are the only sockets in it: of any family and state, also such as
-    /// wait to be accepted. A number the kernel keeps, not a walk through its tables.
-    fn is_empty(&self) -> bool {
+    /// wait to be accepted. A number the kernel keeps, not a walk through its tables; the sockets of
+    /// a box that is gone may count for a moment longer.
+    pub fn is_empty(&self) -> bool {
         let mut text = [0; 512];
         let count = self.sockstat.read_at(&mut text, 0).unwrap_or(0);
         let text = text.get(..count).map(String::from_utf8_lossy).unwrap_or_default();

@@ -10,8 +10,8 @@ use rustix::fs::{Mode as FileMode, OFlags, openat};
 use sandbox::{Error, Exit, Mode, Mount, Owner, Phase, Ports, View, Wall};
 
 use crate::harness::{
-    LONG, Outcome, finish, has_python, is_root, launcher, pool, prelude, readable, run, scratch,
-    sh, spec, stands,
+    LONG, Outcome, eventually, finish, has_python, is_root, launcher, pool, prelude, readable, run,
+    scratch, sh, spec, stands,
 };
 
 fn ok(output: &str) -> Outcome {
@@ -267,6 +267,7 @@ fn listeners_held_outside_are_reached_from_inside_and_nothing_else_is() {
     drop(stream);
     let outcome = finish(child, &mut reader);
     assert_eq!(outcome, ok("welcome\nECONNREFUSED\nENETUNREACH\n"));
+    eventually("the sockets of the box are gone", || net.is_empty());
     pool.give_back(net);
     assert_eq!(pool.ready(), 1);
 }

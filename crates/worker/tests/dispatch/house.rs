@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use embedded::lock::LockError;
 use embedded::process::{ProcessBackend, ProcessConfig};
-use embedded::sqlite::SqliteLedger;
+use embedded::sqlite::{OpenError, SqliteLedger};
 use embedded::system::{RandomIds, SystemClock};
 use engine::dispatcher::{Dispatcher, Message, Parts, QueueBounds, Settings};
 use engine::port::{
@@ -85,7 +86,7 @@ impl House {
 
     /// The same where somebody else sees to the directory.
     pub(crate) async fn on(folder: PathBuf, options: Options) -> (Self, Recovered) {
-        let ledger = Arc::new(SqliteLedger::open(&folder).unwrap());
+        let ledger = Arc::new(soon("the last server lets go", opened(&folder)).await);
         let tasks = Tasks::new();
         let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds));
         let workspaces = Workspaces::new(&folder, tasks.clone()).unwrap();
@@ -256,6 +257,18 @@ impl House {
     pub(crate) async fn shut_down(&self) {
         self.dispatcher.shut_down();
         assert!(self.tasks.shut_down(DEADLINE).await);
+    }
+}
+
+/// The ledger, as soon as the server before has let go of it: what of that one blocks may take a moment.
+async fn opened(folder: &Path) -> SqliteLedger {
+    loop {
+        match SqliteLedger::open(folder) {
+            Err(OpenError::Lock(LockError::InUse { .. })) => {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            opened => return opened.unwrap(),
+        }
     }
 }
 
