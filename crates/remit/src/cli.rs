@@ -1,8 +1,12 @@
 //! What can be typed. Decides nothing.
 
+mod hand;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+pub(crate) use hand::Hand;
 
 /// Runs untrusted agents in sandboxes over git folders.
 ///
@@ -97,7 +101,7 @@ pub(crate) struct Up {
 }
 
 /// Which server is asked; the one of the data folder where nothing is said.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, Clone, Args)]
 pub(crate) struct Server {
     /// The server's URL.
     #[arg(long, value_name = "URL")]
@@ -252,6 +256,8 @@ pub(crate) enum Session {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Ws {
+    #[command(flatten)]
+    Hand(Box<Hand>),
     /// Find pages by what they say: all words, "words beside each other", -without, begin*.
     Search {
         /// What to look for.
@@ -388,6 +394,7 @@ impl Session {
 impl Ws {
     fn server(&self) -> &Server {
         match self {
+            Self::Hand(verb) => verb.server(),
             Self::Search { server, .. } | Self::Check { server, .. } => server,
         }
     }

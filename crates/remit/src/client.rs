@@ -11,6 +11,8 @@ use crate::exit::{Exit, Failed};
 
 /// How long a request that does not stream may take.
 const ANSWER: Duration = Duration::from_secs(30);
+/// How long a form may take.
+const FORM: Duration = Duration::from_mins(5);
 /// How long it may take to reach the server.
 const CONNECT: Duration = Duration::from_secs(5);
 /// The longest line of a stream, in bytes.
@@ -77,6 +79,23 @@ impl Client {
         self.ask(Method::POST, path, Some(body)).await
     }
 
+    /// Sends a form, and reads the JSON that comes back.
+    pub(crate) async fn send_form(
+        &self,
+        path: &str,
+        kind: &str,
+        body: Vec<u8>,
+    ) -> anyhow::Result<Value> {
+        let request = self.http.post(format!("{}{path}", self.url)).header("x-api-key", &self.key);
+        let request = request.header(ACCEPT, "application/json, application/problem+json");
+        let request = request.header("content-type", kind).body(body).timeout(FORM);
+        let response = request.send().await.map_err(|problem| self.unreachable(&problem))?;
+        if !response.status().is_success() {
+            return Err(refused(response).await.into());
+        }
+        response.json().await.context("the server's answer is not JSON")
+    }
+
     /// Asks for a stream.
     pub(crate) async fn stream(
         &self,
@@ -130,9 +149,9 @@ async fn refused(response: Response) -> Failed {
 
 fn exit_of(status: StatusCode, code: &str) -> Exit {
     match (status.as_u16(), code) {
-        (403, "untrusted-write") => Exit::Denied,
+        (403, "untrusted-write" | "role-too-low" | "not-invited") => Exit::Denied,
         (401 | 403, _) => Exit::NotAuthorised,
-        (404, _) => Exit::NotFound,
+        (404 | 410, _) => Exit::NotFound,
         (409, _) => Exit::Conflict,
         (408, _) => Exit::TimedOut,
         (400 | 413 | 422, _) => Exit::Usage,

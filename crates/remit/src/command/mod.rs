@@ -3,6 +3,7 @@
 pub(crate) mod demo;
 pub(crate) mod dispatch;
 pub(crate) mod doctor;
+pub(crate) mod hand;
 pub(crate) mod key;
 pub(crate) mod login;
 pub(crate) mod run;
@@ -19,12 +20,18 @@ use crate::profile::Profile;
 
 /// The client of the server that is meant: the one that was named, or that of the data folder.
 pub(crate) fn client(config: &Config) -> anyhow::Result<Client> {
+    let (url, key) = address(config)?;
+    Client::new(&url, &key)
+}
+
+/// The URL of that server, and the key to ask it with.
+pub(crate) fn address(config: &Config) -> anyhow::Result<(String, String)> {
     let profile = Profile::read(&config.data())?;
     let profile = profile.as_ref();
     let url = config.text("client.url").or(profile.map(|profile| profile.url.as_str()));
     let key = config.text("client.key").or_else(|| own_key(config, profile));
     match (url, key) {
-        (Some(url), Some(key)) => Client::new(url, key),
+        (Some(url), Some(key)) => Ok((url.to_owned(), key.to_owned())),
         (None, _) => Err(Failed::new(
             Exit::Unavailable,
             format!("no server is known for {}", config.data().display()),

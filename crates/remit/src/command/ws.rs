@@ -10,8 +10,16 @@ use crate::exit::Exit;
 use crate::say;
 
 pub(crate) async fn run(config: &Config, verb: Ws, as_json: bool) -> anyhow::Result<Exit> {
+    let verb = match verb {
+        Ws::Hand(verb) => {
+            super::hand::run(config, *verb, as_json).await?;
+            return Ok(Exit::Ok);
+        }
+        verb => verb,
+    };
     let client = super::client(config)?;
     match verb {
+        Ws::Hand(_) => Ok(Exit::Ok),
         Ws::Search { words, workspace, limit, .. } => {
             let limit = limit.map(|limit| limit.to_string());
             let query = [

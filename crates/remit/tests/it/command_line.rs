@@ -138,3 +138,69 @@ fn doctor_tells_of_each_wall() {
     assert_eq!(lost.code, Some(1));
     assert!(lost.out.contains("install `remit-worker` beside `remit`"), "{lost:?}");
 }
+
+#[tokio::test]
+async fn workspaces_are_read_written_and_shared_from_the_command_line() {
+    let folder = Folder::new();
+    let server = Server::start(&folder);
+    let run = |args: &[&str]| {
+        let all: Vec<&str> = ["ws"].iter().chain(args).copied().collect();
+        folder.run(&all)
+    };
+    let made = run(&["new", "law", "--purpose", "contracts", "--json"]).ok().json();
+    assert_eq!((&made[0]["name"], &made[0]["role"]), (&json!("law"), &json!("owner")));
+    let list = run(&["ls", "--json"]).ok().json();
+    assert_eq!((list.len(), &list[0]["name"]), (2, &json!("home")));
+    std::fs::write(folder.path().join("draft.md"), "one\n").expect("written");
+    let first = run(&["write", "a.md", "--file", "draft.md", "-w", "law"]).ok().out;
+    std::fs::write(folder.path().join("draft.md"), "two\n").expect("written");
+    let base = ["write", "a.md", "--file", "draft.md", "-w", "law", "--base", first.trim()];
+    let second = run(&base).ok().out;
+    let late = run(&base);
+    assert_eq!((late.code, late.out.as_str()), (Some(0), second.as_str()), "it is so already");
+    std::fs::write(folder.path().join("draft.md"), "three\n").expect("written");
+    let late = run(&base);
+    assert_eq!(late.code, Some(6), "{late:?}");
+    assert!(late.err.contains("a.md changed meanwhile"), "{late:?}");
+    assert_eq!(run(&["cat", "a.md", "-w", "law"]).ok().out, "two\n");
+    assert_eq!(run(&["cat", "a.md", "-w", "law", "--at", first.trim()]).ok().out, "one\n");
+    assert_eq!(run(&["cat", "none", "-w", "law"]).code, Some(5));
+    let uploaded = run(&["upload", "draft.md", "--to", "in", "-w", "law"]).ok();
+    assert!(uploaded.out.contains("in/draft.md"), "{uploaded:?}");
+    let tree = run(&["tree", "-w", "law", "--json"]).ok().json();
+    assert!(tree.iter().any(|it| it["path"] == "in/draft.md"), "{tree:?}");
+    let diff = run(&["diff", second.trim(), "-w", "law"]).ok().out;
+    assert!(
+        diff.contains("modified a.md") && diff.contains("-one") && diff.contains("+two"),
+        "{diff}"
+    );
+    run(&["revert", second.trim(), "-w", "law"]).ok();
+    let log = run(&["log", "a.md", "-w", "law", "--json"]).ok().json();
+    assert_eq!((log.len(), &log[0]["subject"]), (3, &json!("Revert \"Write a.md\"")));
+    run(&["rm", "a.md", "-w", "law"]).ok();
+    let activated = run(&["activate", "law", "--json"]).ok().json();
+    assert_eq!(activated[0]["active"], true);
+    let invite = run(&["invite", "viewer", "-w", "law"]).ok();
+    assert!(invite.out.starts_with("rmi_") && invite.err.contains("shown once"), "{invite:?}");
+    let (_, id) = server.person("joe", "agent,read").await;
+    let key = server.admin().post(&format!("/admin/users/{id}/tokens"), json!({})).await.ok();
+    let key = key["token"].as_str().expect("a key");
+    let url = server.url();
+    let joined = run(&["join", invite.out.trim(), "--url", url, "--key", key]).ok();
+    assert_eq!(joined.out, "law\n");
+    let refused =
+        run(&["write", "x", "--file", "draft.md", "-w", "law", "--url", url, "--key", key]);
+    assert_eq!(refused.code, Some(8), "{refused:?}");
+    let members = run(&["members", "-w", "law", "--json"]).ok().json();
+    assert_eq!((members.len(), &members[1]["role"]), (2, &json!("viewer")));
+    run(&["role", &id, "contributor", "-w", "law"]).ok();
+    run(&["write", "x", "--file", "draft.md", "-w", "law", "--url", url, "--key", key]).ok();
+    run(&["remove", &id, "-w", "law"]).ok();
+    assert_eq!(run(&["tree", "-w", "law", "--url", url, "--key", key]).code, Some(5));
+    assert_eq!(run(&["leave", "-w", "law"]).code, Some(6), "the last owner stays");
+    let cloned = run(&["clone", "law"]).ok();
+    assert_eq!(cloned.out, "law\n");
+    assert_eq!(std::fs::read_to_string(folder.path().join("law/x")).expect("cloned"), "three\n");
+    let config = std::fs::read_to_string(folder.path().join("law/.git/config")).expect("there");
+    assert!(!config.contains("rmt_") && !config.contains("extraHeader"), "{config}");
+}

@@ -1,0 +1,262 @@
+//! `remit ws …` for what is done by hand, as it can be typed. Decides nothing.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::Server;
+
+/// Which workspace, and which server is asked.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Place {
+    /// A workspace by name or id; your home where absent.
+    #[arg(short, long, value_name = "WS")]
+    pub(crate) workspace: Option<String>,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Hand {
+    /// List the workspaces that you are a member of.
+    Ls {
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Make a workspace.
+    New {
+        name: String,
+        /// What it is for; agents are told.
+        #[arg(long)]
+        purpose: Option<String>,
+        /// knowledge or plain.
+        #[arg(long)]
+        template: Option<String>,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Clone a workspace with git, with your key as the password.
+    Clone {
+        /// A workspace by name or id.
+        name: String,
+        /// Where to; a folder of its name where absent.
+        directory: Option<PathBuf>,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// List files.
+    Tree {
+        /// Those with names that begin with a dot, too.
+        #[arg(long)]
+        hidden: bool,
+        /// An older revision.
+        #[arg(long, value_name = "COMMIT")]
+        at: Option<String>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Print a file.
+    Cat {
+        path: String,
+        /// Of an older revision.
+        #[arg(long, value_name = "COMMIT")]
+        at: Option<String>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Write a file from standard input, or from another file.
+    Write {
+        path: String,
+        /// What is written; standard input where absent.
+        #[arg(long, value_name = "PATH")]
+        file: Option<PathBuf>,
+        /// The revision that you saw: a file that changed since is not written over.
+        #[arg(long, value_name = "COMMIT")]
+        base: Option<String>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Delete a file.
+    Rm {
+        path: String,
+        /// The revision that you saw.
+        #[arg(long, value_name = "COMMIT")]
+        base: Option<String>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Upload files as one commit.
+    Upload {
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// The directory they go to.
+        #[arg(long, value_name = "DIR")]
+        to: Option<String>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// List commits, newest first.
+    Log {
+        /// Only those that changed this file or directory.
+        path: Option<String>,
+        /// At most so many, 1 to 500.
+        #[arg(long, value_name = "N")]
+        limit: Option<u32>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Show what a commit changed.
+    Diff {
+        commit: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Take a commit back by a new one.
+    Revert {
+        commit: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// See to it that a workspace has what a template begins with.
+    Init {
+        /// knowledge or plain.
+        #[arg(long)]
+        template: Option<String>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Make a workspace part of conversations that name none.
+    Activate {
+        name: String,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Take a workspace out of conversations that name none.
+    Deactivate {
+        name: String,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Say in one line what a workspace is for.
+    Purpose {
+        text: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// List the members.
+    Members {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Change what a member is: viewer, contributor or owner.
+    Role {
+        user: String,
+        role: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Remove a member; what of theirs runs there is ended.
+    Remove {
+        user: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Leave a workspace.
+    Leave {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Make an invitation; its token is shown once.
+    Invite {
+        /// viewer or contributor.
+        #[arg(default_value = "viewer")]
+        role: String,
+        /// Only for this mail address; may be given several times.
+        #[arg(long = "email", value_name = "MAIL")]
+        emails: Vec<String>,
+        /// How long it is open, in seconds.
+        #[arg(long, value_name = "S")]
+        expires_s: Option<u64>,
+        /// For so many people.
+        #[arg(long, value_name = "N")]
+        uses: Option<u32>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// List the invitations that are open.
+    Invites {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Take an invitation back.
+    Uninvite {
+        id: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Follow an invitation.
+    Join {
+        token: String,
+        #[command(flatten)]
+        server: Server,
+    },
+}
+
+impl Hand {
+    /// Which workspace it is about, for those that are about one.
+    pub(crate) fn place(&self) -> Option<&Place> {
+        match self {
+            Self::Tree { place, .. }
+            | Self::Cat { place, .. }
+            | Self::Write { place, .. }
+            | Self::Rm { place, .. }
+            | Self::Upload { place, .. }
+            | Self::Log { place, .. }
+            | Self::Diff { place, .. }
+            | Self::Revert { place, .. }
+            | Self::Init { place, .. }
+            | Self::Purpose { place, .. }
+            | Self::Members { place, .. }
+            | Self::Role { place, .. }
+            | Self::Remove { place, .. }
+            | Self::Leave { place, .. }
+            | Self::Invite { place, .. }
+            | Self::Invites { place, .. }
+            | Self::Uninvite { place, .. } => Some(place),
+            Self::Ls { .. }
+            | Self::New { .. }
+            | Self::Clone { .. }
+            | Self::Activate { .. }
+            | Self::Deactivate { .. }
+            | Self::Join { .. } => None,
+        }
+    }
+
+    pub(super) fn server(&self) -> &Server {
+        match self {
+            Self::Ls { server, .. }
+            | Self::New { server, .. }
+            | Self::Clone { server, .. }
+            | Self::Activate { server, .. }
+            | Self::Deactivate { server, .. }
+            | Self::Join { server, .. } => server,
+            Self::Tree { place, .. }
+            | Self::Cat { place, .. }
+            | Self::Write { place, .. }
+            | Self::Rm { place, .. }
+            | Self::Upload { place, .. }
+            | Self::Log { place, .. }
+            | Self::Diff { place, .. }
+            | Self::Revert { place, .. }
+            | Self::Init { place, .. }
+            | Self::Purpose { place, .. }
+            | Self::Members { place, .. }
+            | Self::Role { place, .. }
+            | Self::Remove { place, .. }
+            | Self::Leave { place, .. }
+            | Self::Invite { place, .. }
+            | Self::Invites { place, .. }
+            | Self::Uninvite { place, .. } => &place.server,
+        }
+    }
+}
