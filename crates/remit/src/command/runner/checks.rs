@@ -131,9 +131,14 @@ impl Trial<'_> {
         Ok(Seen { place, reply, ok, error, commits })
     }
 
+    /// The file that the runner writes.
+    fn path(&self) -> String {
+        format!("runner-test-{}.md", self.runner)
+    }
+
     async fn first(&self) -> anyhow::Result<Seen> {
-        let prompt =
-            format!("remember {WORD}; write Hello there to runner-test-{}.md", self.runner);
+        // Other words each time: what stands there from a test before makes no commit.
+        let prompt = format!("remember {WORD}; write Hello {} to {}", new_turn()?, self.path());
         self.turn(&self.ask(&prompt, None)?).await
     }
 
@@ -141,7 +146,7 @@ impl Trial<'_> {
         ensure!(seen.commits == 1, "no commit was made");
         let events = self.events(&seen.place.dispatch).await?;
         ensure!(events.iter().any(|it| it["type"] == "tool_call"), "no tool call was seen");
-        let path = format!("runner-test-{}.md", self.runner);
+        let path = self.path();
         let wrote = |it: &Value| {
             it["type"] == "commit"
                 && it["paths"].as_array().is_some_and(|at| at.contains(&json!(path)))
