@@ -24,6 +24,12 @@ async fn conforms_as_a_ledger() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn conforms_as_a_store_of_proposals() {
+    let folders = tempfile::tempdir().expect("a folder");
+    engine::conformance::proposals::proposals(async || fresh(&folders)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn conforms_as_a_directory() {
     let folders = tempfile::tempdir().expect("a folder");
     in_time(engine::conformance::directory::directory(async || fresh(&folders))).await;

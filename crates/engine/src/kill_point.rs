@@ -1,7 +1,7 @@
 //! Named places at which a test may kill the server, as kill -9 would. Compiled to nothing without
 //! the feature `kill-points`, which only tests switch on.
 
-/// Every kill point, in about the order in which a dispatch passes them.
+/// Every kill point but those of proposals, in about the order in which a dispatch passes them.
 pub const KILL_POINTS: &[&str] = &[
     "before_create",
     "after_create",
@@ -47,6 +47,16 @@ pub const KILL_POINTS: &[&str] = &[
     "ledger_answering",
 ];
 
+/// Every kill point that a proposal passes, from its being held to its being decided.
+pub const PROPOSAL_KILL_POINTS: &[&str] = &[
+    "before_proposal",
+    "after_proposal",
+    "before_intent",
+    "after_intent",
+    "after_landing",
+    "after_decision",
+];
+
 /// Kills this process if the test chose this point.
 #[cfg(not(feature = "kill-points"))]
 #[inline]
@@ -82,7 +92,8 @@ mod armed {
     /// Chooses where this process dies: at the `nth` (from 1) time that it passes the point `name`.
     pub fn arm(name: &str, nth: u64) -> Result<(), UnknownKillPoint> {
         let unknown = || UnknownKillPoint(name.to_owned());
-        if !super::KILL_POINTS.contains(&name) {
+        let known = [super::KILL_POINTS, super::PROPOSAL_KILL_POINTS];
+        if !known.iter().any(|points| points.contains(&name)) {
             return Err(unknown());
         }
         ARMED.set((name.to_owned(), AtomicU64::new(nth))).map_err(|_| unknown())
@@ -111,7 +122,7 @@ mod armed {
 
 #[cfg(test)]
 mod tests {
-    use super::KILL_POINTS;
+    use super::{KILL_POINTS, PROPOSAL_KILL_POINTS};
     use std::collections::BTreeSet;
     use std::path::Path;
 
@@ -122,7 +133,8 @@ mod tests {
         for of in ["engine", "embedded"] {
             collect(&crates.join(of).join("src"), &mut found);
         }
-        let listed: BTreeSet<String> = KILL_POINTS.iter().map(|&name| name.to_owned()).collect();
+        let listed = KILL_POINTS.iter().chain(PROPOSAL_KILL_POINTS);
+        let listed: BTreeSet<String> = listed.map(|&name| name.to_owned()).collect();
         assert_eq!(listed, found);
         assert!(listed.len() >= 25);
     }

@@ -1,4 +1,4 @@
-//! The verbs of Remit: dispatcher, supervisor, streams, workspaces.
+//! The verbs of Remit: dispatcher, supervisor, streams, workspaces, proposals.
 //!
 //! No vendor, no HTTP, no SQL. A dispatch is written before it runs and changes only by
 //! [`model::State::after`]. What is outside is reached through the ports of [`port`].
@@ -8,6 +8,7 @@ pub mod git_program;
 pub mod kill_point;
 pub mod line;
 pub mod port;
+pub mod proposal;
 pub mod recovery;
 pub mod runner;
 pub mod streams;

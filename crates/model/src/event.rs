@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    CommitId, End, FailureCode, Label, Launcher, Mount, RunnerName, SandboxId, SessionId, Time,
-    TurnId, UserId, WorkspaceId,
+    CommitId, End, FailureCode, Label, Launcher, Mount, ProposalId, RunnerName, SandboxId,
+    SessionId, Time, TurnId, UserId, WorkspaceId,
 };
 
 /// Where an entry stands in the stream of its dispatch: `<epoch>-<n>`.
@@ -261,6 +261,17 @@ pub enum Event {
         /// Why it was not applied.
         reason: HeldReason,
         /// The paths in conflict, at most 100.
+        paths: Vec<String>,
+    },
+    /// What was held is written down as a proposal, for a person to decide. Follows its `held`.
+    Proposed {
+        /// The proposal.
+        proposal: ProposalId,
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// Why it was not applied by itself.
+        reason: HeldReason,
+        /// The first paths that it would change, at most 100.
         paths: Vec<String>,
     },
     /// The session file is kept.

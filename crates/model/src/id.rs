@@ -129,6 +129,8 @@ ids! {
     WorkspaceId = "wsp";
     /// A person.
     UserId = "usr";
+    /// A change-set that waits for a person.
+    ProposalId = "prp";
     /// A key of the public API.
     KeyId = "key";
     /// An invitation to a workspace.

@@ -12,6 +12,7 @@ pub mod invocation;
 pub mod label;
 pub mod limit;
 pub mod member;
+pub mod proposal;
 pub mod runner;
 pub mod session;
 pub mod worker_wire;
@@ -23,12 +24,13 @@ pub use dispatch::{
 };
 pub use event::{Entry, Event, EventId, ToolKind, ToolStatus, TurnOutcome};
 pub use id::{
-    CommitId, DispatchId, InviteId, KeyId, SandboxId, SessionId, TurnId, UserId, WorkspaceId,
-    WorkspaceName,
+    CommitId, DispatchId, InviteId, KeyId, ProposalId, SandboxId, SessionId, TurnId, UserId,
+    WorkspaceId, WorkspaceName,
 };
 pub use label::Label;
 pub use limit::Limits;
 pub use member::Role;
+pub use proposal::{Intent, Proposal, Standing};
 pub use runner::{
     BadRunner, Install, LineRule, ModelApi, Permissions, Program, Protocol, Runner, RunnerName,
     Tell,

@@ -9,8 +9,8 @@ use model::event::{
     TurnOutcome,
 };
 use model::{
-    CommitId, End, Entry, Event, EventId, FailureCode, Label, Launcher, Mode, Mount, SandboxId,
-    SessionId, Time, UserId, WorkspaceId,
+    CommitId, End, Entry, Event, EventId, FailureCode, Label, Launcher, Mode, Mount, ProposalId,
+    SandboxId, SessionId, Time, UserId, WorkspaceId,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -157,6 +157,12 @@ fn kept() -> Vec<Event> {
             reason: HeldReason::Conflict,
             paths: vec![text("b.md")],
         },
+        Event::Proposed {
+            proposal: ProposalId::from_uuid(uuid(5)),
+            workspace: workspace(),
+            reason: HeldReason::Conflict,
+            paths: vec![text("b.md")],
+        },
         Event::SessionSaved { session: SessionId::from_uuid(uuid(4)), commit: commit('d') },
         turn_ended("t1", TurnOutcome::Completed, "I wrote it."),
     ]
@@ -208,6 +214,7 @@ fn name(event: &Event) -> &'static str {
         Event::Commit { .. } => "commit",
         Event::Refused { .. } => "refused",
         Event::Held { .. } => "held",
+        Event::Proposed { .. } => "proposed",
         Event::SessionSaved { .. } => "session_saved",
         Event::Diagnostic { .. } => "diagnostic",
         Event::TurnEnded { .. } => "turn_ended",
@@ -216,7 +223,7 @@ fn name(event: &Event) -> &'static str {
 }
 
 /// How many arms [`name`] has.
-const NAMES: usize = 21;
+const NAMES: usize = 22;
 
 #[test]
 fn every_event_has_a_sample_under_the_name_that_is_sent() {

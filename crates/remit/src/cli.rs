@@ -55,6 +55,9 @@ pub(crate) enum Command {
     /// List, install and test what drives agents.
     #[command(subcommand)]
     Runner(Runner),
+    /// Read and decide what waits for a person.
+    #[command(subcommand)]
+    Inbox(Inbox),
     /// Show and make keys.
     #[command(subcommand)]
     Key(Key),
@@ -282,6 +285,59 @@ pub(crate) enum Ws {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Inbox {
+    /// List proposals, newest first.
+    Ls {
+        /// open, approved, denied, expired or all.
+        #[arg(long, value_name = "STATE")]
+        state: Option<String>,
+        /// Only those of this workspace, by name or id.
+        #[arg(short, long, value_name = "WS")]
+        workspace: Option<String>,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Show a proposal and what it would change now.
+    Show {
+        id: String,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Take a proposal, or only some of its files, into the workspace.
+    Approve {
+        id: String,
+        /// The digest that `show` printed: nothing else is approved.
+        #[arg(long)]
+        digest: String,
+        /// Only this file; may be given several times.
+        #[arg(long = "file", value_name = "PATH")]
+        files: Vec<String>,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Turn a proposal down.
+    Deny {
+        id: String,
+        /// Why.
+        #[arg(long)]
+        reason: Option<String>,
+        #[command(flatten)]
+        server: Server,
+    },
+}
+
+impl Inbox {
+    fn server(&self) -> &Server {
+        match self {
+            Self::Ls { server, .. }
+            | Self::Show { server, .. }
+            | Self::Approve { server, .. }
+            | Self::Deny { server, .. } => server,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Key {
     /// Show the server and the key that commands use on this machine.
     Show {
@@ -340,6 +396,7 @@ impl Cli {
             Command::Session(verb) => (None, Some(verb.server())),
             Command::Ws(verb) => (None, Some(verb.server())),
             Command::Runner(verb) => (None, verb.server()),
+            Command::Inbox(verb) => (None, Some(verb.server())),
             Command::Key(verb) => (None, Some(verb.server())),
             Command::Login { server } => (None, Some(server)),
             Command::Demo | Command::Config(_) => (None, None),

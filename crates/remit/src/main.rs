@@ -101,6 +101,7 @@ async fn obey(cli: Cli, config: Config, surroundings: Surroundings) -> anyhow::R
         Command::Dispatch(verb) => command::dispatch::run(&config, verb, json).await?,
         Command::Session(verb) => command::session::run(&config, verb, json).await?,
         Command::Login { .. } => command::login::run(&config, json).await?,
+        Command::Inbox(verb) => command::inbox::run(&config, verb, json).await?,
         Command::Key(verb) => command::key::run(&config, verb, json).await?,
         Command::Ws(verb) => return command::ws::run(&config, verb, json).await,
         Command::Config(_) => {}

@@ -121,6 +121,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "sandboxes of the seeded person alive at once",
     ),
     setting(
+        "limits.proposal_days",
+        Kind::Number { min: 1, max: 3_650 },
+        Some("30"),
+        "how long a proposal can be approved",
+    ),
+    setting(
         "log.filter",
         Kind::Text,
         None,

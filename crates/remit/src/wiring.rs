@@ -13,6 +13,7 @@ use embedded::sqlite::{OpenError, SqliteLedger};
 use embedded::system::{RandomIds, SystemClock};
 use engine::dispatcher::{Dispatcher, Parts, QueueBounds, Settings};
 use engine::port::{Clock, Gate};
+use engine::proposal::{self, Drafts, Inbox};
 use engine::runner::builtin_runners;
 use engine::task::{TaskKind, Tasks};
 use engine::workspaces::Workspaces;
@@ -75,9 +76,11 @@ impl Server {
             model: model.clone(),
             version: env!("CARGO_PKG_VERSION"),
         };
+        let proposal_life = settings.proposal_life;
         let dispatcher = Dispatcher::new(Parts {
             ledger: ledger.clone(),
             directory: ledger.clone(),
+            proposals: ledger.clone(),
             backend,
             gate,
             clock: clock.clone(),
@@ -89,6 +92,12 @@ impl Server {
         })
         .context("cannot write the settings of runners")?;
         dispatcher.recover().await.context("cannot take up what an earlier server left")?;
+        let drafts = Drafts {
+            proposals: ledger.clone(),
+            workspaces: workspaces.clone(),
+            life: proposal_life,
+        };
+        let inbox = inbox(drafts, &ledger, &work);
         let ground = Ground {
             directory: &*ledger,
             workspaces: &workspaces,
@@ -108,6 +117,8 @@ impl Server {
             ledger: ledger.clone(),
             directory: ledger.clone(),
             knowledge: Knowledge::new(workspaces.clone()),
+            proposals: ledger.clone(),
+            inbox,
             workspaces,
             clock,
             ids,
@@ -139,6 +150,21 @@ impl Server {
         self.work.shut_down(DISPATCHES_END).await;
         self.connections.shut_down(CONNECTIONS_END).await;
     }
+}
+
+/// The inbox of proposals. What an earlier server left unfinished in it is taken up beside all else.
+fn inbox(drafts: Drafts, ledger: &Arc<SqliteLedger>, work: &Tasks) -> Inbox {
+    let inbox = Inbox::new(proposal::Parts {
+        drafts,
+        ledger: ledger.clone(),
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(RandomIds),
+    });
+    let unfinished = inbox.clone();
+    work.spawn(TaskKind::Supervision, "take proposals up", async move {
+        unfinished.recover().await;
+    });
+    inbox
 }
 
 async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
@@ -285,6 +311,8 @@ fn runner_files(folder: &Path) -> anyhow::Result<Vec<Runner>> {
     Ok(runners)
 }
 
+const DAY: Duration = Duration::from_hours(24);
+
 fn settings(
     config: &Config,
     runners: &BTreeMap<RunnerName, Runner>,
@@ -303,6 +331,7 @@ fn settings(
         runner,
         domain: DOMAIN.to_owned(),
         permission: Duration::from_secs(config.number("limits.permission_s")),
+        proposal_life: DAY * u32::try_from(config.number("limits.proposal_days"))?,
         program: std::env::current_exe().context("cannot find this program")?,
         data: data.to_owned(),
     })

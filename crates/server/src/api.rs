@@ -4,7 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 
 use engine::dispatcher::Dispatcher;
-use engine::port::{Clock, Directory, IdSource, Ledger};
+use engine::port::{Clock, Directory, IdSource, Ledger, Proposals};
+use engine::proposal::Inbox;
 use engine::task::{TaskKind, Tasks};
 use engine::workspaces::Workspaces;
 use knowledge::Knowledge;
@@ -24,6 +25,10 @@ pub struct Parts {
     pub ledger: Arc<dyn Ledger>,
     /// People, keys, workspaces.
     pub directory: Arc<dyn Directory>,
+    /// What waits for a decision.
+    pub proposals: Arc<dyn Proposals>,
+    /// Shows and decides it.
+    pub inbox: Inbox,
     /// Makes the folder of a new person's home workspace.
     pub workspaces: Workspaces,
     /// Searches and checks what they hold.

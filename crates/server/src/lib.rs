@@ -24,6 +24,7 @@ mod keys;
 mod login;
 mod pages;
 mod permissions;
+mod proposals;
 mod security;
 mod serve;
 mod sessions;

@@ -51,8 +51,12 @@ kinds! {
     UNKNOWN_DISPATCH = NOT_FOUND { code: "unknown-dispatch", title: "There is no such dispatch" }
     UNKNOWN_WORKSPACE = NOT_FOUND { code: "unknown-workspace", title: "There is no such workspace" }
     INVITE_OVER = GONE { code: "invite-over", title: "The invitation is over" }
+    UNKNOWN_PROPOSAL = NOT_FOUND { code: "unknown-proposal", title: "There is no such proposal" }
     METHOD = METHOD_NOT_ALLOWED { code: "method-not-allowed", title: "The route does not take this method" }
     CONFLICT = CONFLICT { code: "conflict", title: "It does not fit the present state" }
+    PROPOSAL_CHANGED = CONFLICT { code: "proposal-changed", title: "The proposal is not what was shown any more" }
+    ALREADY_DECIDED = CONFLICT { code: "already-decided", title: "The proposal is decided already" }
+    EXPIRED = CONFLICT { code: "expired", title: "The proposal has expired" }
     REUSED_KEY = CONFLICT { code: "reused-key", title: "The key was used for another request" }
     TOO_LARGE = PAYLOAD_TOO_LARGE { code: "too-large", title: "The request is too large" }
     NOT_CONFORMANT = BAD_REQUEST { code: "not-conformant", title: "The body does not conform to its contract" }

@@ -15,7 +15,7 @@ use crate::api::{Api, Parts};
 use crate::problem::{Form, METHOD, NOT_FOUND, Problem, in_words};
 use crate::workspace::{diff, files, history, invites, knowledge, members, own, upload};
 use crate::{admin, catalog, chat, dispatches, events, git, invocations, keys, login, pages};
-use crate::{permissions, security, sessions, workspace};
+use crate::{permissions, proposals, security, sessions, workspace};
 
 /// The method of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +73,8 @@ pub enum Asks {
     ReadWorkspace,
     /// To change the files of a workspace.
     WriteWorkspace,
+    /// To decide proposals.
+    DecideProposal,
     /// To say what a workspace is for.
     ConfigureWorkspace,
     /// To make a workspace.
@@ -115,6 +117,7 @@ impl Asks {
             }
             Self::ReadWorkspace => Action::ReadWorkspace { role },
             Self::WriteWorkspace => Action::WriteWorkspace { role },
+            Self::DecideProposal => Action::DecideProposal { role },
             Self::ConfigureWorkspace => Action::ConfigureWorkspace { role },
             Self::CreateWorkspace => Action::CreateWorkspace { owner },
             Self::UseWorkspace => Action::UseWorkspace { role },
@@ -227,6 +230,10 @@ routes! {
     Get    "/agent/permissions"               ReadDispatch  => permissions::list;
     Post   "/agent/dispatches/{id}/permissions/{ask}" SteerDispatch => permissions::answer;
     Post   "/agent/dispatches/{id}/rerun"     SteerDispatch => dispatches::rerun;
+    Get    "/agent/proposals"                 ReadWorkspace => proposals::list;
+    Get    "/agent/proposals/{id}"            ReadWorkspace => proposals::show;
+    Post   "/agent/proposals/{id}/approve"    DecideProposal => proposals::approve;
+    Post   "/agent/proposals/{id}/deny"       DecideProposal => proposals::deny;
     Get    "/admin/users"                     ReadPeople    => admin::people;
     Post   "/admin/users"                     AddPerson     => admin::add_person;
     Get    "/admin/users/{id}/tokens"         ReadKeys      => admin::keys;

@@ -111,6 +111,11 @@ pub enum Action {
         /// What the asker is in it.
         role: Option<Role>,
     },
+    /// Approve or deny a proposal for a workspace. To see one is to read the workspace.
+    DecideProposal {
+        /// What the asker is in it.
+        role: Option<Role>,
+    },
     /// Say what a workspace is for, and which outside repository it follows.
     ConfigureWorkspace {
         /// What the asker is in it.
@@ -222,7 +227,7 @@ pub fn authorize(principal: &Principal, action: &Action) -> Decision {
         Action::UseWorkspace { role } => {
             first_of([works(principal), at_least(principal, *role, Role::Viewer)])
         }
-        Action::WriteWorkspace { role } => {
+        Action::WriteWorkspace { role } | Action::DecideProposal { role } => {
             first_of([works(principal), at_least(principal, *role, Role::Contributor)])
         }
         Action::ConfigureWorkspace { role } | Action::ManageMembers { role } => {
@@ -394,6 +399,7 @@ mod tests {
         check_roles(|role| Action::UseWorkspace { role }, members);
         let writers = [not_yours, too_low, Allow, Allow, no_agent, Allow];
         check_roles(|role| Action::WriteWorkspace { role }, writers);
+        check_roles(|role| Action::DecideProposal { role }, writers);
         let owners = [not_yours, too_low, too_low, Allow, no_agent, Allow];
         check_roles(|role| Action::ConfigureWorkspace { role }, owners);
         check_roles(|role| Action::ManageMembers { role }, owners);

@@ -178,8 +178,7 @@ impl Repository {
         let edits: Vec<Edit> =
             changes.into_iter().map(|it| Edit { path: it.path, after: it.after }).collect();
         let tree = tree::edit(&self.store, &mut stage, &theirs, &edits)?;
-        let mut by = by.clone();
-        by.trailers.extend(Trailer::new(TRAILER, &prepared.to_string()));
+        let by = by.with(TRAILER, &prepared.to_string());
         let parents = [*head.raw()];
         let commit = commit_object(&mut stage, &tree, &parents, &by, &Refusals::default())?;
         self.probe.reach(Point::ApprovalReady);

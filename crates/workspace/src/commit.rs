@@ -102,6 +102,23 @@ pub struct Held {
     pub refusals: Refusals,
 }
 
+/// The trailer of a held change-set, and what it says.
+const HELD: &str = "Held";
+const PROPOSE_ONLY: &str = "propose-only";
+const CONFLICT: &str = "conflict";
+
+/// Where held change-sets are.
+const HELD_REFS: &str = "refs/remit/held";
+
+impl Attribution {
+    /// The same with one more trailer.
+    pub(crate) fn with(&self, key: &str, value: &str) -> Self {
+        let mut by = self.clone();
+        by.trailers.extend(Trailer::new(key, value));
+        by
+    }
+}
+
 /// A change-set is moved onto a newer head without the lock once; then with it, so that nobody starves.
 const ATTEMPTS: [Attempt; 2] = [Attempt::Optimistic, Attempt::Locked];
 
@@ -280,7 +297,8 @@ impl Moving<'_> {
             return Ok(Outcome::Held(Held { name, commit, paths, refusals: self.refusals }));
         }
         let parents = [*self.base(&mut stage)?.raw()];
-        let commit = commit_object(&mut stage, &self.ours, &parents, self.by, &self.refusals)?;
+        let by = self.by.with(HELD, if paths.is_empty() { PROPOSE_ONLY } else { CONFLICT });
+        let commit = commit_object(&mut stage, &self.ours, &parents, &by, &self.refusals)?;
         let step = Move { name: &name, from: None, to: commit };
         if repository.publish(stage, step, Some(locked))?.is_moved() {
             return Ok(Outcome::Held(Held { name, commit, paths, refusals: self.refusals }));
@@ -301,7 +319,7 @@ impl Moving<'_> {
     /// A free name, or the one that holds this very change-set already: a caller that lost the answer asks again.
     fn held_name(&self, hold_as: &str) -> Result<(String, Option<CommitId>), Error> {
         let repository = self.repository;
-        let plain = format!("refs/remit/held/{hold_as}");
+        let plain = format!("{HELD_REFS}/{hold_as}");
         for number in 1..=HELD_MAX {
             let name = if number == 1 { plain.clone() } else { format!("{plain}-{number}") };
             let Some(held) = repository.refs.get(&name)?.map(CommitId::new) else {
@@ -318,6 +336,19 @@ impl Moving<'_> {
         let [base] = commit.parents.as_slice() else { return Ok(false) };
         let seen = self.repository.tree_of(CommitId::new(*base))?;
         Ok(commit.tree == *self.ours.raw() && seen == self.seen)
+    }
+}
+
+impl Repository {
+    /// Every held change-set: the last part of its ref's name, and its commit.
+    pub fn held(&self) -> Result<Vec<(String, CommitId)>, Error> {
+        let mut held = Vec::new();
+        for name in self.refs.names(HELD_REFS)? {
+            if let Some(commit) = self.refs.get(&format!("{HELD_REFS}/{name}"))? {
+                held.push((name, CommitId::new(commit)));
+            }
+        }
+        Ok(held)
     }
 }
 

@@ -21,7 +21,7 @@ export interface Question {
 export interface Plan { kind: 'plan'; key: string; at: number; steps: PlanStep[] }
 export interface Commit { kind: 'commit'; key: string; at: number; workspace: string; commit: string; changed: number; paths: string[] }
 export interface Refused { kind: 'refused'; key: string; at: number; workspace: string; count: number; refusals: Refusal[] }
-export interface Held { kind: 'held'; key: string; at: number; workspace: string; reason: HeldReason; paths: string[]; commit: string }
+export interface Held { kind: 'held'; key: string; at: number; workspace: string; reason: HeldReason; paths: string[]; commit: string; proposal: string | null }
 export interface Diagnostic { kind: 'diagnostic'; key: string; at: number; source: string; text: string }
 export interface Adopted { kind: 'adopted'; key: string; at: number; sandbox: string }
 export type Item = Words | ToolCall | Question | Plan | Commit | Refused | Held | Diagnostic | Adopted;
@@ -153,7 +153,12 @@ function after(state: State, key: string, at: number, event: Event): State {
     }
     case 'held': {
       const { workspace, reason, paths, commit } = event;
-      return add(state, { kind: 'held', key, at, workspace, reason, paths, commit });
+      return add(state, { kind: 'held', key, at, workspace, reason, paths, commit, proposal: null });
+    }
+    case 'proposed': {
+      const { workspace, proposal } = event;
+      const waits = (item: Item) => item.kind === 'held' && item.workspace === workspace && item.proposal === null;
+      return patch(state, waits, (item) => ({ ...(item as Held), proposal }));
     }
     case 'session_saved':
       return { ...state, saved: at };

@@ -89,6 +89,7 @@ export type Event =
   | { type: 'commit'; workspace: string; commit: string; changed: number; paths: string[] }
   | { type: 'refused'; workspace: string; count: number; refusals: Refusal[] }
   | { type: 'held'; workspace: string; reference: string; commit: string; reason: HeldReason; paths: string[] }
+  | { type: 'proposed'; proposal: string; workspace: string; reason: HeldReason; paths: string[] }
   | { type: 'session_saved'; session: string; commit: string }
   | { type: 'diagnostic'; source: string; text: string }
   | { type: 'turn_ended'; turn: string; outcome: TurnOutcome; reply: string }

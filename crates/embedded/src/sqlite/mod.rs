@@ -1,4 +1,4 @@
-//! The ledger and the directory in one `SQLite` file: `remit.sqlite` in the data directory.
+//! The ledger, the directory and the proposals in one `SQLite` file: `remit.sqlite` in the data directory.
 //!
 //! One thread writes and groups what waits into one transaction and one sync; a few threads read.
 //! What a power cut or kill -9 leaves is what was acknowledged, and whole. Nothing here knows what
@@ -9,6 +9,7 @@ mod schema;
 mod directory;
 mod invites;
 mod members;
+mod proposals;
 mod read;
 mod row;
 mod write;
@@ -29,11 +30,12 @@ use async_trait::async_trait;
 use engine::port::{
     Accepted, Append, Departure, Directory, DispatchQuery, Durability, Followed, Invite, Key,
     KeyHash, Ledger, LedgerError, Login, Member, MemberChange, Membership, Memberships,
-    NewDispatch, NewTurn, Page, Person, Record, Workspace,
+    NewDispatch, NewTurn, Page, Person, ProposalQuery, ProposalRecord, Proposals, Record,
+    Workspace,
 };
 use model::{
-    DispatchId, Entry, Event, EventId, InviteId, KeyId, Role, Session, SessionId, Time, Turn,
-    TurnId, UserId, WorkspaceId,
+    CommitId, DispatchId, Entry, Event, EventId, InviteId, KeyId, Proposal, ProposalId, Role,
+    Session, SessionId, Standing, Time, Turn, TurnId, UserId, WorkspaceId,
 };
 use rusqlite::Connection;
 
@@ -310,6 +312,42 @@ impl Memberships for SqliteLedger {
         at: Time,
     ) -> Result<Followed, LedgerError> {
         self.change(move |c| invites::follow(c, hash, person, at)).await
+    }
+}
+
+#[async_trait]
+impl Proposals for SqliteLedger {
+    async fn add_proposal(&self, proposal: Proposal) -> Result<ProposalRecord, LedgerError> {
+        self.change(move |c| proposals::add(c, &proposal)).await
+    }
+
+    async fn proposal(&self, id: ProposalId) -> Result<Option<ProposalRecord>, LedgerError> {
+        self.readers.read(move |c| proposals::one(c, id)).await
+    }
+
+    async fn proposals(&self, query: ProposalQuery) -> Result<Page<ProposalRecord>, LedgerError> {
+        self.readers.read(move |c| proposals::page(c, &query)).await
+    }
+
+    async fn decide(
+        &self,
+        id: ProposalId,
+        from: Standing,
+        to: Standing,
+    ) -> Result<Option<ProposalRecord>, LedgerError> {
+        self.change(move |c| proposals::decide(c, id, &from, to)).await
+    }
+
+    async fn approving(&self) -> Result<Vec<ProposalRecord>, LedgerError> {
+        self.readers.read(proposals::approving).await
+    }
+
+    async fn proposed_commits(&self, workspace: WorkspaceId) -> Result<Vec<CommitId>, LedgerError> {
+        self.readers.read(move |c| proposals::commits(c, workspace)).await
+    }
+
+    async fn standings(&self, id: ProposalId) -> Result<Vec<Standing>, LedgerError> {
+        self.readers.read(move |c| proposals::standings(c, id)).await
     }
 }
 

@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("001_first.sql"),
     include_str!("002_members.sql"),
     include_str!("003_logins.sql"),
+    include_str!("004_proposals.sql"),
 ];
 
 /// Statements that each connection keeps prepared.

@@ -7,5 +7,6 @@ pub mod backend;
 pub mod directory;
 pub mod ledger;
 pub mod membership;
+pub mod proposals;
 
 pub mod fixture;

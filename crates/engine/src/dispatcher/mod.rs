@@ -22,7 +22,8 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use trust::{Action, Principal, authorize};
 
-use crate::port::{Backend, Clock, Directory, Gate, IdSource, Ledger, Record};
+use crate::port::{Backend, Clock, Directory, Gate, IdSource, Ledger, Proposals, Record};
+use crate::proposal::Drafts;
 use crate::runner::tested::Tested;
 use crate::supervisor::Order;
 use crate::task::{TaskKind, Tasks};
@@ -45,6 +46,8 @@ pub struct Parts {
     pub ledger: Arc<dyn Ledger>,
     /// People and workspaces.
     pub directory: Arc<dyn Directory>,
+    /// What waits for a person.
+    pub proposals: Arc<dyn Proposals>,
     /// Builds the boxes.
     pub backend: Arc<dyn Backend>,
     /// Serves their doors.
@@ -80,6 +83,8 @@ pub struct Settings {
     pub runner: RunnerName,
     /// The trust domain of the tokens, as `remit.local`.
     pub domain: String,
+    /// How long a proposal can be approved.
+    pub proposal_life: Duration,
     /// The program of the built-in agent, on this host.
     pub program: PathBuf,
     /// How long a question of an agent waits for a person; then it is refused.
@@ -109,6 +114,15 @@ impl World {
         let runner = self.parts.runners.get(name)?;
         let folder = || self.parts.settings.data.join("settings").join(name.as_str());
         (!runner.settings.is_empty()).then(folder)
+    }
+
+    /// What turns held change-sets into proposals.
+    pub(crate) fn drafts(&self) -> Drafts {
+        Drafts {
+            proposals: self.parts.proposals.clone(),
+            workspaces: self.parts.workspaces.clone(),
+            life: self.parts.settings.proposal_life,
+        }
     }
 
     pub(crate) fn sandbox_id(&self) -> SandboxId {

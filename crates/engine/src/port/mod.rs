@@ -6,6 +6,7 @@ pub mod directory;
 pub mod gate;
 pub mod ledger;
 pub mod membership;
+pub mod proposals;
 
 pub use backend::{
     AdoptError, Backend, BoxDelta, BoxMount, Door, Exit, Fingerprint, Launch, Running, StartError,
@@ -19,3 +20,4 @@ pub use ledger::{
     NewTurn, Page, Record,
 };
 pub use membership::{Departure, Followed, Invite, Member, MemberChange, Membership, Memberships};
+pub use proposals::{ProposalQuery, ProposalRecord, ProposalState, Proposals};

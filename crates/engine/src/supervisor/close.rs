@@ -98,7 +98,8 @@ impl Supervisor {
         match closed {
             Some(Closed { views, session, events, failed }) => {
                 (self.views, self.session) = (views, Some(session));
-                (events, failed)
+                let drafts = self.world.drafts();
+                (drafts.with_proposals(&self.dispatch, events).await, failed)
             }
             None => (vec![], home.map(WorkspacesError::Broken)),
         }

@@ -24,7 +24,7 @@ pub use workspace::{Error as RepositoryError, FileMode, History, Record, Signatu
 use crate::port::Person;
 use crate::task::Tasks;
 
-pub(crate) use view::{Author, Closed, MountedView, SessionFolder, TurnCommit, close};
+pub(crate) use view::{Author, Closed, MountedView, SessionFolder, TurnCommit, close, platform};
 
 /// So many repositories are kept open.
 const OPEN_MAX: usize = 256;
@@ -113,7 +113,7 @@ impl Workspaces {
             seconds: view::seconds(at),
         };
         let by = Attribution {
-            committer: view::platform(at),
+            committer: platform(at),
             author,
             message: "Begin this workspace".to_owned(),
             trailers: vec![],
@@ -261,6 +261,23 @@ impl Workspaces {
     pub async fn settled_path(&self, id: WorkspaceId) -> Result<PathBuf, WorkspacesError> {
         self.with(id, "open a workspace", |_| Ok(())).await?;
         Ok(self.repository_path(id))
+    }
+
+    /// The workspaces in which change-sets are, or were, held. Looks at names of folders only.
+    pub(crate) async fn with_held(&self) -> Vec<WorkspaceId> {
+        let folder = self.data.join("workspaces");
+        let look = move || {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            // What a dead server had only begun to write is found when the repository is opened.
+            let unread =
+                |path: &Path| path.join("remit.journal").metadata().is_ok_and(|it| it.len() > 0);
+            let held = entries.filter(|entry| {
+                entry.path().join("refs/remit/held").is_dir() || unread(&entry.path())
+            });
+            held.filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".git")?.parse().ok())
+                .collect()
+        };
+        self.tasks.blocking("look for held change-sets", look).await.unwrap_or_default()
     }
 
     /// Where the repository of a workspace is: what `git clone` takes.

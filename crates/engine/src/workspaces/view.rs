@@ -147,12 +147,11 @@ impl MountedView {
                 done.refusals
             }
             Outcome::Held(held) => {
+                // It is somebody else's to decide: what comes next is a change-set of its own.
+                let tree = self.folder.repository.tree_of(held.commit);
+                self.seen = Some(tree.map_err(|error| self.folder.failed(error))?);
                 let reason = match self.mode {
-                    Mode::Propose => {
-                        let tree = self.folder.repository.tree_of(held.commit);
-                        self.seen = Some(tree.map_err(|error| self.folder.failed(error))?);
-                        HeldReason::ProposeOnly
-                    }
+                    Mode::Propose => HeldReason::ProposeOnly,
                     Mode::ReadWrite | Mode::ReadOnly => HeldReason::Conflict,
                 };
                 events.push(Event::Held {
@@ -338,7 +337,7 @@ pub(super) fn seconds(at: Time) -> i64 {
 pub(super) const PLATFORM_EMAIL: &str = "remit@localhost";
 
 /// The committer of every commit: trusted code, not the agent.
-pub(super) fn platform(at: Time) -> Signature {
+pub(crate) fn platform(at: Time) -> Signature {
     Signature { name: "Remit".to_owned(), email: PLATFORM_EMAIL.to_owned(), seconds: seconds(at) }
 }
 

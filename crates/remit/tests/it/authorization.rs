@@ -4,6 +4,7 @@ use serde_json::json;
 use server::{Method, ROUTES};
 
 use crate::harness::{Answer, Client, Folder, Server, form};
+use crate::proposals;
 
 /// For each route, what (nobody, a stranger, a reader's key of the subject, the subject, an
 /// administrator) are answered about a thing of the subject's.
@@ -81,6 +82,10 @@ const EXPECTED: &[(&str, &str, [u16; 5])] = &[
     ("GET", "/agent/permissions", [401, 200, 200, 200, 200]),
     ("POST", "/agent/dispatches/{id}/permissions/{ask}", [401, 404, 403, 409, 409]),
     ("POST", "/agent/dispatches/{id}/rerun", [401, 404, 403, 202, 202]),
+    ("GET", "/agent/proposals", [401, 200, 200, 200, 200]),
+    ("GET", "/agent/proposals/{id}", [401, 404, 200, 200, 200]),
+    ("POST", "/agent/proposals/{id}/approve", [401, 404, 403, 200, 200]),
+    ("POST", "/agent/proposals/{id}/deny", [401, 404, 403, 200, 200]),
     ("GET", "/admin/users", [401, 403, 403, 403, 200]),
     ("POST", "/admin/users", [401, 403, 403, 403, 200]),
     ("GET", "/admin/users/{id}/tokens", [401, 404, 403, 200, 200]),
@@ -98,6 +103,8 @@ struct Things {
     workspace: String,
     dispatch: String,
     session: String,
+    /// One to be approved, with what approves it, and one to be denied.
+    proposals: [(String, serde_json::Value); 2],
 }
 
 #[tokio::test]
@@ -121,8 +128,12 @@ async fn every_route_answers_everybody_as_the_table_says() {
     let invite = subject.post("/agent/workspace/invites?workspace=shared", invite).await.ok();
     let token = invite["token"].as_str().expect("a token").to_owned();
     let client = subject.clone();
+    let proposals = [
+        proposals::for_a_decision(&subject, &workspace, "one.md").await,
+        proposals::for_a_decision(&subject, &workspace, "two.md").await,
+    ];
     let (dispatch, session) = (turn.dispatch, turn.session);
-    let things = Things { client, token, user, workspace, dispatch, session };
+    let things = Things { client, token, user, workspace, dispatch, session, proposals };
 
     for route in ROUTES {
         let method = route.method.as_str();
@@ -176,6 +187,13 @@ async fn status(
         asked.push_str(&query(path, things));
     }
     let mut body = body(path, things);
+    if path.starts_with("/agent/proposals/") {
+        let (proposal, approve) = &things.proposals[usize::from(path.ends_with("/deny"))];
+        asked = path.replace("{id}", proposal);
+        if path.ends_with("/approve") {
+            body = approve.clone();
+        }
+    }
     match (method, path) {
         (Method::Put, "/agent/workspace/file") => {
             body = json!({"path": "b.md", "content": "as it is"});

@@ -19,6 +19,7 @@ mod knowledge;
 mod leftovers;
 mod login;
 mod permissions;
+mod proposals;
 mod random_kills;
 mod secrets;
 mod sharing;

@@ -98,6 +98,7 @@ impl House {
         let dispatcher = Dispatcher::new(Parts {
             ledger: ledger.clone(),
             directory: ledger.clone(),
+            proposals: ledger.clone(),
             backend: Arc::new(backend),
             gate: Arc::new(Shut),
             clock,
@@ -110,6 +111,7 @@ impl House {
                 runner: runner.name.clone(),
                 domain: "remit.local".to_owned(),
                 permission: Duration::from_mins(5),
+                proposal_life: Duration::from_hours(24),
                 program: PathBuf::from("/bin/false"),
                 data: folder.clone(),
             },

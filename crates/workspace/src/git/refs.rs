@@ -84,6 +84,22 @@ impl Refs {
         Ok(found)
     }
 
+    /// The last parts of the names of all refs directly in `directory`, sorted.
+    pub(crate) fn names(&self, directory: &str) -> Result<Vec<String>, Error> {
+        let failed = Error::io("list refs");
+        let entries = match fs::read_dir(self.repository.join(directory)) {
+            Err(error) if is_absent(&error) => return Ok(Vec::new()),
+            entries => entries.map_err(&failed)?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            names.extend(entry.map_err(&failed)?.file_name().into_string().ok());
+        }
+        names.retain(|name| is_plain_name(name));
+        names.sort_unstable();
+        Ok(names)
+    }
+
     /// Waits until no one else moves refs. A holder that dies lets go.
     pub(crate) fn lock(&self) -> Result<Locked<'_>, Error> {
         let failed = Error::io("lock the refs");
