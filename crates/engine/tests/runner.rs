@@ -214,6 +214,16 @@ fn an_agent_that_ends_while_it_is_stopped_was_stopped() {
 }
 
 #[test]
+fn a_turn_that_was_told_to_stop_was_stopped_whatever_the_agent_calls_it() {
+    for reason in ["end_turn", "cancelled", "max_tokens"] {
+        let mut adapter = prompted();
+        adapter.cancel();
+        let end = format!(r#"{{"id":3,"result":{{"stopReason":"{reason}"}}}}"#);
+        assert_eq!(say(&mut *adapter, &end).turn, Some(TurnOutcome::Stopped), "{reason}");
+    }
+}
+
+#[test]
 fn a_turn_that_is_stopped_before_its_prompt_never_begins() {
     let mut adapter = acp();
     adapter.turn(&turn(1, "hello"));

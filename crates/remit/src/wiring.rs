@@ -70,13 +70,12 @@ impl Server {
         let runners = runners(&data)?;
         let settings = settings(config, &runners, &data)?;
         let model = gate.model(&runners[&settings.runner]);
-        let defaults = Defaults {
-            runners: runners.values().cloned().collect(),
-            runner: settings.runner.clone(),
-            model: model.clone(),
-            version: env!("CARGO_PKG_VERSION"),
+        let defaults = defaults(&runners, &settings, &model);
+        let drafts = Drafts {
+            proposals: ledger.clone(),
+            workspaces: workspaces.clone(),
+            life: settings.proposal_life,
         };
-        let proposal_life = settings.proposal_life;
         let dispatcher = Dispatcher::new(Parts {
             ledger: ledger.clone(),
             directory: ledger.clone(),
@@ -92,12 +91,6 @@ impl Server {
         })
         .context("cannot write the settings of runners")?;
         dispatcher.recover().await.context("cannot take up what an earlier server left")?;
-        let drafts = Drafts {
-            proposals: ledger.clone(),
-            workspaces: workspaces.clone(),
-            life: proposal_life,
-        };
-        let inbox = inbox(drafts, &ledger, &work);
         let ground = Ground {
             directory: &*ledger,
             workspaces: &workspaces,
@@ -118,7 +111,7 @@ impl Server {
             directory: ledger.clone(),
             knowledge: Knowledge::new(workspaces.clone()),
             proposals: ledger.clone(),
-            inbox,
+            inbox: inbox(drafts, &ledger, &work),
             workspaces,
             clock,
             ids,
@@ -149,6 +142,16 @@ impl Server {
         self.dispatcher.shut_down();
         self.work.shut_down(DISPATCHES_END).await;
         self.connections.shut_down(CONNECTIONS_END).await;
+    }
+}
+
+/// What is shown and chosen where the caller does not choose.
+fn defaults(runners: &BTreeMap<RunnerName, Runner>, settings: &Settings, model: &str) -> Defaults {
+    Defaults {
+        runners: runners.values().cloned().collect(),
+        runner: settings.runner.clone(),
+        model: model.to_owned(),
+        version: env!("CARGO_PKG_VERSION"),
     }
 }
 

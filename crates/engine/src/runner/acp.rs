@@ -207,9 +207,7 @@ impl Acp {
     fn prompted(&mut self, step: &mut Step, answer: Result<&str, &RpcError<'_>>) {
         self.state.phase = Phase::Ready;
         let outcome = match answer.map(serde_json::from_str::<Prompted<'_>>) {
-            Ok(Ok(prompted)) if prompted.outcome() == TurnOutcome::Completed => {
-                TurnOutcome::Completed
-            }
+            // Some agents that are told to stop say that they came to their end.
             _ if self.state.cancelled => TurnOutcome::Stopped,
             Err(error) => failed(error.failure_code(), &error.shown()),
             Ok(Err(_)) => {
