@@ -49,14 +49,14 @@ type Measure = fn(&Path) -> anyhow::Result<Vec<Figure>>;
 
 const MEASURES: &[(&str, Measure)] = &[
     ("sandbox", |root| {
-        let mut figures = program::example(root, "sandbox", "bench")?;
+        let mut figures = program::example(root, "sandbox", "sandbox_bench")?;
         figures.extend(docker::beside(&figures)?);
         Ok(figures)
     }),
     ("ledger", |root| program::example(root, "embedded", "ledger_bench")),
-    ("workspace", |root| program::example(root, "workspace", "bench")),
-    ("knowledge", |root| program::example(root, "knowledge", "bench")),
-    ("gate", |root| program::example(root, "gate", "bench")),
+    ("workspace", |root| program::example(root, "workspace", "workspace_bench")),
+    ("knowledge", |root| program::example(root, "knowledge", "knowledge_bench")),
+    ("gate", |root| program::example(root, "gate", "gate_bench")),
     ("dispatch", dispatch::measure),
     ("streams", dispatch::streams),
     ("idle", dispatch::idle_many),
