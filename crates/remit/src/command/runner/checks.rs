@@ -97,7 +97,7 @@ impl Trial<'_> {
             }
         }
         note(no("mcp", "no MCP server stands behind the gate"));
-        note(no("dialect", "the server has one endpoint, in the agent's own dialect"));
+        note(no("dialect", "not tried: it needs an endpoint of another dialect"));
         checks
     }
 
