@@ -1,7 +1,8 @@
-//! Tasks of the repository: `ci`, `tidy`, `bench`, `dist`. Not shipped.
+//! Tasks of the repository: `ci`, `tidy`, `bench`, `dist`, `e2e`. Not shipped.
 
 mod bench;
 mod ci;
+mod e2e;
 mod tidy;
 mod web;
 
@@ -21,6 +22,8 @@ enum Task {
     Bench(bench::Options),
     /// Makes the snapshot of the pages that is built into the program. Needs npm.
     Dist,
+    /// Tries the pages in a real browser against the real program. Needs chromium and npm.
+    E2e,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -28,6 +31,7 @@ fn main() -> anyhow::Result<()> {
         Task::Ci => ci::run(&root()),
         Task::Tidy => tidy::run(&root()),
         Task::Dist => web::dist(&root()),
+        Task::E2e => e2e::run(&root()),
         Task::Bench(options) => bench::run(&root(), &options),
     }
 }

@@ -1,6 +1,6 @@
-//! The pages: `dist` makes the snapshot that is built into the program, `e2e` tries them in a browser.
+//! The pages: makes the snapshot that is built into the program.
 //!
-//! The only tasks that need npm. Everything else builds from what is committed.
+//! Beside `e2e` the only task that needs npm. Everything else builds from what is committed.
 
 use std::collections::BTreeMap;
 use std::fs;

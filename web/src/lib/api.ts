@@ -68,7 +68,7 @@ export function query(values: Record<string, string | number | boolean | null | 
 }
 
 export interface Me { user_id: string; email: string; scopes: string[]; max_concurrent: number }
-export interface Runner { name: string; title: string; version: string; protocol: string; installed: boolean; install: string }
+export interface Runner { name: string; title: string; version: string; protocol: string; installed: boolean; install: string; permissions?: boolean }
 export interface Runners { runners: Runner[]; default: string }
 export interface Models { chat_model: string }
 export interface Session { session: string; title: string; created: string; last_active: string }

@@ -1,6 +1,7 @@
 // What many screens want to know: who one is, what there is to choose from, what waits.
 
 import { get, type Me, type Models, type Runners, type Session } from './api.ts';
+import { permissions, type Permission } from './inbox.ts';
 
 class Known {
   me = $state.raw<Me | null>(null);
@@ -8,8 +9,8 @@ class Known {
   models = $state.raw<Models | null>(null);
   sessions = $state.raw<Session[] | null>(null);
   workspaces = $state.raw<Workspace[]>([]);
-  /** How many things wait in the inbox. */
-  waiting = $state(0);
+  /** The questions of agents that wait in the inbox. */
+  permissions = $state.raw<Permission[]>([]);
 
   /** Whether this browser is logged in. Asked before anything else, so that no request fails. */
   async isIn(): Promise<boolean> {
@@ -25,6 +26,15 @@ class Known {
   }
 
   get demo(): boolean { return this.models?.chat_model === 'remit-demo'; }
+
+  /** How many things wait in the inbox. */
+  get waiting(): number { return this.permissions.length; }
+
+  async refreshWaiting(): Promise<void> {
+    const now = await permissions();
+    // The same list as before is no change: what is shown keeps its place.
+    if (JSON.stringify(now) !== JSON.stringify(this.permissions)) this.permissions = now;
+  }
 
   async refreshSessions(): Promise<void> {
     this.sessions = (await get<{ sessions: Session[] }>('/agent/sessions')).sessions;

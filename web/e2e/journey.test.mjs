@@ -1,0 +1,210 @@
+// A person at the workbench: the real program, its demo model, a real browser; wide and on a phone.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { faults, launch, open, SEEN_MS, sticksOut } from './browser.mjs';
+import { serve } from './server.mjs';
+
+const WIDE = { width: 1360, height: 860 };
+const PHONE = { width: 360, height: 740 };
+const STEP = { timeout: 180_000 };
+
+let browser;
+before(async () => { browser = await launch(); }, STEP);
+after(async () => { await browser?.close(); }, STEP);
+
+const message = (page) => page.getByRole('textbox', { name: 'Message' });
+
+async function say(page, text) {
+  await message(page).fill(text);
+  await page.getByRole('button', { name: 'Send' }).click();
+}
+
+/** The numbers of the words that the demo model said in the last turn, as they stand on the page. */
+const wordsSaid = (page) => page.evaluate(() =>
+  [...document.querySelectorAll('article.turn:last-of-type .said')].flatMap((it) => [...it.textContent.matchAll(/\bw(\d+)\b/g)].map((found) => Number(found[1]))));
+
+const upTo = (count) => Array.from({ length: count }, (_, at) => at + 1);
+
+async function untilDone(page) {
+  await page.locator('article.turn').last().getByText('Done', { exact: true }).waitFor();
+}
+
+async function untilSaid(page, word) {
+  await page.waitForFunction((word) => document.querySelector('article.turn:last-of-type .answer')?.textContent.includes(word), word, { timeout: SEEN_MS });
+}
+
+/** Presses a key until it has had its effect: it counts only for what was seen for a moment. */
+async function pressUntilGone(page, key, gone) {
+  for (let tries = 0; tries < 20; tries += 1) {
+    await page.keyboard.press(key);
+    if (await gone.waitFor({ state: 'detached', timeout: 500 }).then(() => true, () => false)) return;
+  }
+  assert.fail(`the key ${key} did nothing`);
+}
+
+function journey(name, size) {
+  test(name, { timeout: 600_000 }, async (t) => {
+    const server = await serve();
+    const seen = await open(browser, size, new URL(server.url).origin);
+    const { page, shot } = seen;
+    const phone = size.width < 720;
+    const found = [];
+    try {
+      await t.test('logs in by the link that works once', STEP, async () => {
+        await page.goto(server.login);
+        await message(page).waitFor();
+        assert.equal(new URL(page.url()).hash, '', 'the token must leave the address');
+        await shot(`${name}-1-chat-empty`);
+      });
+
+      await t.test('has a page written, and sees the commit', STEP, async () => {
+        await say(page, 'write "Hello from the browser" to hello.md');
+        await untilDone(page);
+        await page.getByText('Committed 1 file').waitFor();
+        await shot(`${name}-2-chat-edit`);
+        await page.getByRole('link', { name: 'See the commit' }).click();
+        await page.locator('details.file').getByText('hello.md').waitFor();
+        await page.getByText('Hello from the browser').first().waitFor();
+        await shot(`${name}-3-changes`);
+        await page.goBack();
+        await message(page).waitFor();
+      });
+
+      await t.test('reloads in the middle of a stream', STEP, async () => {
+        await say(page, 'say 4000 words; run sleep 2; say 1200 words');
+        await untilSaid(page, 'w40');
+        await page.reload();
+        await untilDone(page);
+        assert.deepEqual(await wordsSaid(page), [...upTo(4000), ...upTo(1200)]);
+      });
+
+      await t.test('goes on when the server is killed in the middle of a turn', STEP, async () => {
+        await say(page, 'say 1200 words; run sleep 6; say 1200 words');
+        await untilSaid(page, 'Run sleep 6');
+        assert.deepEqual(await wordsSaid(page), [], 'it works, and has not spoken yet');
+        seen.serverIsAway(true);
+        await server.kill();
+        await page.getByText('The server is away').waitFor();
+        await shot(`${name}-4-away`);
+        await server.again();
+        await untilDone(page);
+        seen.serverIsAway(false);
+        assert.deepEqual(await wordsSaid(page), [...upTo(1200), ...upTo(1200)]);
+      });
+
+      await t.test('replays the dispatch from the start', STEP, async () => {
+        await page.getByRole('link', { name: 'Open the dispatch' }).click();
+        await page.getByRole('link', { name: 'Timeline' }).waitFor();
+        await shot(`${name}-5-dispatch`);
+        await page.getByRole('link', { name: 'Replay' }).click();
+        await page.getByRole('button', { name: 'To the beginning' }).click();
+        await page.getByText('Before the first event').waitFor();
+        await page.getByRole('button', { name: 'One event on' }).click();
+        await page.getByText(/^Event 1 of/).waitFor();
+        await page.getByRole('button', { name: 'To the end' }).click();
+        await untilDone(page);
+        await shot(`${name}-6-replay`);
+        await page.getByRole('link', { name: 'Events' }).click();
+        await page.getByText('turn_accepted').first().waitFor();
+        await shot(`${name}-7-events`);
+      });
+
+      await t.test('reads a page of the workspace, edits it, and sees its history', STEP, async () => {
+        await page.goto(`${server.url}/workspace/home`);
+        await page.getByRole('link', { name: 'hello.md' }).waitFor();
+        await shot(`${name}-8-files`);
+        await page.getByRole('link', { name: 'hello.md' }).click();
+        await page.getByText('Hello from the browser').waitFor();
+        await page.getByRole('button', { name: 'Edit', exact: true }).click();
+        await page.getByRole('textbox', { name: /^Edit/ }).fill('# Hello\n\nChanged by a person. See [[README]] and [[nowhere]].\n\n- [ ] one\n- [x] two\n');
+        await shot(`${name}-9-edit`);
+        await page.getByRole('button', { name: 'Save' }).click();
+        await page.getByRole('heading', { name: 'Hello', exact: true }).waitFor();
+        await shot(`${name}-9-saved`);
+        if (phone) await page.getByRole('link', { name: 'Files' }).first().click();
+        await page.getByRole('searchbox', { name: 'Search the pages' }).fill('"by a person"');
+        await page.locator('mark', { hasText: 'person' }).waitFor();
+        await shot(`${name}-9-search`);
+        await page.getByRole('link', { name: 'README.md' }).first().click();
+        await page.getByRole('navigation', { name: 'Linked from' }).getByRole('link', { name: 'Hello' }).waitFor();
+        await page.getByRole('link', { name: 'History' }).first().click();
+        const newest = page.locator('.history aside li a').first();
+        await newest.getByText('hello.md').waitFor();
+        await newest.click();
+        await page.getByText('Changed by a person').waitFor();
+        await shot(`${name}-10-history`);
+      });
+
+      await t.test('answers the questions of an agent that asks before it acts', STEP, async () => {
+        await page.goto(`${server.url}/chat`);
+        await page.getByRole('checkbox', { name: 'Asks first' }).check();
+        await say(page, 'write "Asked for" to asked.md; write "Not wanted" to denied.md');
+        await page.getByText('Asks whether it may').first().waitFor();
+        const conversation = page.url();
+        await page.getByRole('link', { name: /^Inbox/ }).first().getByText('1').waitFor();
+        await page.getByRole('link', { name: /^Inbox/ }).first().click();
+        await page.getByRole('heading', { name: 'Write asked.md' }).waitFor();
+        await page.getByText('Asked for', { exact: true }).waitFor();
+        await shot(`${name}-12-inbox`);
+        found.push(...await faults(page), ...await sticksOut(page));
+        if (phone) await page.getByRole('button', { name: 'Approve' }).click();
+        else await pressUntilGone(page, 'a', page.getByRole('heading', { name: 'Write asked.md' }));
+        const second = page.getByRole('heading', { name: 'Write denied.md' });
+        await second.waitFor();
+        if (phone) await page.getByRole('button', { name: 'Deny' }).click();
+        else await pressUntilGone(page, 'd', second);
+        await page.getByText('Nothing waits for you').waitFor();
+        await page.goto(conversation);
+        await untilDone(page);
+        await page.getByText('Committed 1 file').waitFor();
+        assert.equal(await page.locator('.paths', { hasText: 'asked.md' }).count(), 1);
+        await shot(`${name}-13-answered`);
+        assert.deepEqual(found, []);
+      });
+
+      await t.test('finds nothing to complain of on any page, light or dark', STEP, async () => {
+        await page.goto(`${server.url}/dispatches`);
+        const dispatch = await page.locator('a[href*="/dispatches/dsp_"]').first().getAttribute('href');
+        await page.goto(`${server.url}/chat`);
+        const chat = await page.locator('a[href*="/chat/"]').first().getAttribute('href');
+        const routes = {
+          chat: '/chat', conversation: chat, dispatches: '/dispatches', timeline: dispatch, replay: `${dispatch}?view=replay`, changes: `${dispatch}?view=diff`,
+          events: `${dispatch}?view=events`, files: '/workspace/home', page: '/workspace/home/files/hello.md', history: '/workspace/home/history',
+          members: '/workspace/home/members', keys: '/keys', inbox: '/inbox',
+        };
+        for (const look of ['light', 'dark']) {
+          await page.emulateMedia({ colorScheme: look });
+          for (const [route, path] of Object.entries(routes)) {
+            await page.goto(server.url + path);
+            await page.locator('main#content').waitFor();
+            await page.waitForLoadState('load');
+            await page.waitForFunction(() => document.querySelector('main#content').children.length > 0 && !document.body.textContent.includes('Loading…'), null, { timeout: SEEN_MS });
+            await shot(`${name}-${look}-${route}`);
+            found.push(...(await faults(page)).map((it) => `${look} ${route}: ${it}`));
+            found.push(...(await sticksOut(page)).map((it) => `${look} ${route}: ${it}`));
+          }
+        }
+        assert.deepEqual(found, []);
+      });
+
+      await t.test('logs out', STEP, async () => {
+        await page.goto(`${server.url}/keys`);
+        if (phone) await page.getByRole('button', { name: 'More' }).click();
+        await page.getByRole('button', { name: 'Log out' }).click();
+        await page.getByRole('heading', { name: 'Log in' }).waitFor();
+        await shot(`${name}-11-login`);
+        assert.deepEqual(await faults(page), []);
+      });
+
+      assert.deepEqual(seen.complaints, [], 'the console is clean');
+      assert.deepEqual(seen.foreign, [], 'no request leaves the origin');
+    } finally {
+      await seen.context.close();
+      await server.stop();
+    }
+  });
+}
+
+journey('wide', WIDE);
+journey('phone', PHONE);

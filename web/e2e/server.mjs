@@ -1,0 +1,69 @@
+// The real program, on a port of its own and over a folder of its own; may be killed and come back.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+const PROGRAM = process.env.REMIT_E2E_PROGRAM;
+const START_MS = 60_000;
+const STOP_MS = 20_000;
+
+export async function serve() {
+  const folder = await mkdtemp(join(tmpdir(), 'remit-e2e-'));
+  let child = null;
+  let told = null;
+  let said = '';
+
+  async function start(listen) {
+    child = spawn(PROGRAM, ['up', '--data', join(folder, 'data'), '--listen', listen, '--json'], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { PATH: process.env.PATH, HOME: folder, XDG_CONFIG_HOME: folder },
+      cwd: folder,
+    });
+    child.stderr.on('data', (bytes) => (said = (said + bytes).slice(-20_000)));
+    told = JSON.parse(await firstLine(child, () => said));
+  }
+
+  async function end(signal) {
+    if (child === null || child.exitCode !== null || child.signalCode !== null) return;
+    const gone = once(child, 'exit');
+    child.kill(signal);
+    const hard = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
+    await gone;
+    clearTimeout(hard);
+  }
+
+  await start('127.0.0.1:0');
+  return {
+    get url() { return told.url; },
+    get login() { return told.login; },
+    get key() { return told.key; },
+    get log() { return said; },
+    kill: () => end('SIGKILL'),
+    /** Comes back on the same port, over the same folder. */
+    again: () => start(new URL(told.url).host),
+    async stop() {
+      await end('SIGTERM');
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** What the program says first on stdout. */
+async function firstLine(child, log) {
+  const lines = createInterface({ input: child.stdout });
+  let late;
+  try {
+    return await new Promise((done, failed) => {
+      late = setTimeout(() => failed(new Error(`the server said nothing in ${START_MS} ms:\n${log()}`)), START_MS);
+      lines.once('line', done);
+      child.once('error', failed);
+      child.once('exit', (code) => failed(new Error(`the server ended with ${code}:\n${log()}`)));
+    });
+  } finally {
+    clearTimeout(late);
+  }
+}
