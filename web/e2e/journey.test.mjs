@@ -64,7 +64,7 @@ function journey(name, size) {
         await page.getByText('Committed 1 file').waitFor();
         await shot(`${name}-2-chat-edit`);
         await page.getByRole('link', { name: 'See the commit' }).click();
-        await page.locator('details.file').getByText('hello.md').waitFor();
+        await page.locator('.file').getByText('hello.md').waitFor();
         await page.getByText('Hello from the browser').first().waitFor();
         await shot(`${name}-3-changes`);
         await page.goBack();
@@ -160,6 +160,37 @@ function journey(name, size) {
         await page.getByText('Committed 1 file').waitFor();
         assert.equal(await page.locator('.paths', { hasText: 'asked.md' }).count(), 1);
         await shot(`${name}-13-answered`);
+        assert.deepEqual(found, []);
+      });
+
+      await t.test('decides a proposal, part by part, and refuses another with a reason', STEP, async () => {
+        await page.goto(`${server.url}/chat?workspace=home:propose`);
+        await say(page, 'write "Proposed" to proposed.md; write "Left out" to left.md');
+        await untilDone(page);
+        await shot(`${name}-14-proposed`);
+        await page.getByRole('link', { name: 'Open the inbox' }).click();
+        await page.locator('.line', { hasText: 'Left out' }).waitFor();
+        await shot(`${name}-15-proposal`);
+        found.push(...await faults(page), ...await sticksOut(page));
+        await page.getByRole('checkbox', { name: 'Include left.md' }).uncheck();
+        await page.getByRole('button', { name: 'Approve 1 of 2' }).click();
+        await page.getByRole('link', { name: 'See the commit' }).click();
+        await page.locator('.file').getByText('proposed.md').waitFor();
+        assert.equal(await page.locator('.file').count(), 1, 'only what was chosen lands');
+
+        await page.goto(`${server.url}/chat?workspace=home:propose`);
+        await say(page, 'write "Unwanted" to unwanted.md');
+        await untilDone(page);
+        await page.goto(`${server.url}/inbox`);
+        await page.getByRole('link', { name: /unwanted\.md/ }).first().click();
+        await page.locator('.line', { hasText: 'Unwanted' }).waitFor();
+        await page.getByRole('button', { name: 'Deny' }).click();
+        await page.getByRole('textbox', { name: /Why not/ }).fill('not now');
+        await page.getByRole('dialog').getByRole('button', { name: 'Deny' }).click();
+        await page.getByText('not now').waitFor();
+        await page.goto(`${server.url}/inbox`);
+        await page.getByText('Decided lately').waitFor();
+        await shot(`${name}-16-decided`);
         assert.deepEqual(found, []);
       });
 

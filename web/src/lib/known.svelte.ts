@@ -1,7 +1,7 @@
 // What many screens want to know: who one is, what there is to choose from, what waits.
 
 import { get, type Me, type Models, type Runners, type Session } from './api.ts';
-import { permissions, type Permission } from './inbox.ts';
+import { permissions, proposals, type Permission, type Proposed } from './inbox.ts';
 
 class Known {
   me = $state.raw<Me | null>(null);
@@ -11,6 +11,8 @@ class Known {
   workspaces = $state.raw<Workspace[]>([]);
   /** The questions of agents that wait in the inbox. */
   permissions = $state.raw<Permission[]>([]);
+  /** The proposals that wait there. */
+  proposals = $state.raw<Proposed[]>([]);
 
   /** Whether this browser is logged in. Asked before anything else, so that no request fails. */
   async isIn(): Promise<boolean> {
@@ -28,12 +30,13 @@ class Known {
   get demo(): boolean { return this.models?.chat_model === 'remit-demo'; }
 
   /** How many things wait in the inbox. */
-  get waiting(): number { return this.permissions.length; }
+  get waiting(): number { return this.permissions.length + this.proposals.length; }
 
   async refreshWaiting(): Promise<void> {
-    const now = await permissions();
+    const [now, proposed] = await Promise.all([permissions(), proposals('open')]);
     // The same list as before is no change: what is shown keeps its place.
     if (JSON.stringify(now) !== JSON.stringify(this.permissions)) this.permissions = now;
+    if (JSON.stringify(proposed) !== JSON.stringify(this.proposals)) this.proposals = proposed;
   }
 
   async refreshSessions(): Promise<void> {

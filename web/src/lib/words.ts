@@ -149,10 +149,13 @@ export const words = {
   inbox: {
     title: 'Inbox',
     none: 'Nothing waits for you',
-    noneHint: 'Agents that were told to ask before they act put their questions here.',
+    noneHint: 'Proposals of agents that may not write, conflicts, and questions of agents come here.',
+    proposals: 'Proposals', decidedOnes: 'Decided lately',
     waits: (n: number) => `${n} ${n === 1 ? 'waits' : 'wait'} for you`, seeDispatch: 'the dispatch', answered: 'Answered',
     decided: 'Decided', open: 'Open',
+    states: { open: 'Open', approved: 'Approved', denied: 'Denied', expired: 'Expired' } as Record<string, string>,
     proposal: 'Proposal', permission: 'Permission',
+    short: { propose_only: 'proposes', conflict: 'conflict' } as Record<string, string>,
     why: { propose_only: 'This mount may only propose', conflict: 'Both sides changed the same paths' } as Record<string, string>,
     moved: 'The workspace has moved since; this is shown against its present state.',
     for: 'For', by: 'started by', from: 'because of',
@@ -175,8 +178,8 @@ export const words = {
     binary: 'Binary file: it is approved or denied as a whole.',
     tooLarge: 'Too large to show here.',
     flags: {
-      instruction_file: 'Instructions that agents obey', executable: 'Becomes executable', symlink: 'A link', hidden: 'Hidden file',
-      workflow: 'Automation that other systems run',
+      instruction_file: 'Instructions that agents obey', agent_settings: 'Settings of agents', executable: 'Becomes executable', link: 'A link', git_rules: 'Rules of git',
+      runs_by_itself: 'Runs by itself',
     } as Record<string, string>,
   },
   workspace: {
