@@ -49,18 +49,27 @@ fn browser() -> anyhow::Result<()> {
         Path::new("/usr/bin/apt-get").exists(),
         "there is no {CHROMIUM}, and this is no Debian"
     );
-    let mut install = if rustix::process::geteuid().is_root() {
+    for arguments in
+        [&["update", "-qq"][..], &["install", "-y", "-qq", "--no-install-recommends", "chromium"]]
+    {
+        let status = apt_get().args(arguments).status();
+        let status = status.context("cannot install the package `chromium`")?;
+        ensure!(status.success(), "the package `chromium` could not be installed");
+    }
+    Ok(())
+}
+
+/// Debian's installer, which asks nothing.
+fn apt_get() -> Command {
+    let mut command = if rustix::process::geteuid().is_root() {
         Command::new("apt-get")
     } else {
         let mut sudo = Command::new("sudo");
         sudo.args(["-n", "apt-get"]);
         sudo
     };
-    install.args(["install", "-y", "-qq", "--no-install-recommends", "chromium"]);
-    let status = install.env("DEBIAN_FRONTEND", "noninteractive").status();
-    let status = status.context("cannot install the package `chromium`")?;
-    ensure!(status.success(), "the package `chromium` could not be installed");
-    Ok(())
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command
 }
 
 /// Sees to it that what the lock file of the pages names is there.
@@ -87,7 +96,7 @@ fn build(root: &Path) -> anyhow::Result<PathBuf> {
 /// Runs the tests with Node, which must end in time; what they started ends with them.
 fn drive(web: &Path, program: &Path, shots: &Path) -> anyhow::Result<()> {
     let mut tests = Command::new("node")
-        .args(["--test", "--test-reporter=spec", "e2e/"])
+        .args(["--test", "--test-reporter=spec", "e2e/journey.test.mjs"])
         .current_dir(web)
         .env("REMIT_E2E_PROGRAM", program)
         .env("REMIT_E2E_CHROMIUM", CHROMIUM)
