@@ -104,7 +104,7 @@ pub struct LineRule {
     /// The call in one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// What kind of tool it is: always a word of [`ToolKind`](crate::ToolKind).
+    /// What kind of tool it is: always a word of [`ToolKind`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<ToolKind>,
     /// Its arguments.
