@@ -10,10 +10,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 fn main() -> io::Result<()> {
-    let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web/dist");
+    let dist = told("CARGO_MANIFEST_DIR")?.join("../../web/dist");
     println!("cargo::rerun-if-changed={}", dist.display());
-    #[expect(clippy::disallowed_methods, reason = "how cargo tells a build script where to write")]
-    let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?);
+    let out = told("OUT_DIR")?;
     let mut table = "&[\n".to_owned();
     for (at, name) in names(&dist)?.iter().enumerate() {
         let mut packed = GzEncoder::new(vec![], Compression::best());
@@ -29,6 +28,12 @@ fn main() -> io::Result<()> {
     }
     table.push_str("]\n");
     fs::write(out.join("pages.rs"), table)
+}
+
+/// A folder that cargo names to a build script when it runs: the checkout may have moved since it was built.
+#[expect(clippy::disallowed_methods, reason = "how cargo tells a build script where things are")]
+fn told(variable: &str) -> io::Result<PathBuf> {
+    Ok(std::env::var_os(variable).ok_or(io::ErrorKind::NotFound)?.into())
 }
 
 /// The files that are served: those of the folder and of its `assets`, by their paths in it.

@@ -1,5 +1,6 @@
 //! Reads what a caller sends: bounded in size and time, closed in shape.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -60,6 +61,18 @@ pub(crate) async fn optional_json<T: DeserializeOwned>(body: Body) -> Result<T, 
 
 fn parse<T: DeserializeOwned>(bytes: &[u8], kind: Kind) -> Result<T, Problem> {
     serde_json::from_slice(bytes).map_err(|problem| Problem::new(kind, problem.to_string()))
+}
+
+/// How many items a page of a list is to have: from 1 to `max`, `usual` where nothing is said.
+pub(crate) fn page<N>(asked: Option<N>, usual: N, max: N) -> Result<N, Problem>
+where
+    N: Copy + PartialOrd + From<u8> + Display,
+{
+    let limit = asked.unwrap_or(usual);
+    if (N::from(1)..=max).contains(&limit) {
+        return Ok(limit);
+    }
+    Err(Problem::new(INVALID, format!("limit is 1 to {max}")))
 }
 
 /// The query of a request.

@@ -39,10 +39,7 @@ pub(crate) async fn list(
     uri: Uri,
 ) -> Result<Json<Value>, Problem> {
     let filter: Filter = body::query(&uri)?;
-    let limit = filter.limit.unwrap_or(PAGE);
-    if !(1..=PAGE_MAX).contains(&limit) {
-        return Err(Problem::new(INVALID, format!("limit is 1 to {PAGE_MAX}")));
-    }
+    let limit = body::page(filter.limit, PAGE, PAGE_MAX)?;
     let query = DispatchQuery {
         subject: whose(&caller, filter.subject.as_deref())?,
         session: filter.session,

@@ -202,44 +202,36 @@ pub(crate) enum Hand {
     },
 }
 
+/// What a verb is about.
+enum About<'a> {
+    Workspace(&'a Place),
+    Server(&'a Server),
+}
+
 impl Hand {
     /// Which workspace it is about, for those that are about one.
     pub(crate) fn place(&self) -> Option<&Place> {
-        match self {
-            Self::Tree { place, .. }
-            | Self::Cat { place, .. }
-            | Self::Write { place, .. }
-            | Self::Rm { place, .. }
-            | Self::Upload { place, .. }
-            | Self::Log { place, .. }
-            | Self::Diff { place, .. }
-            | Self::Revert { place, .. }
-            | Self::Init { place, .. }
-            | Self::Purpose { place, .. }
-            | Self::Members { place, .. }
-            | Self::Role { place, .. }
-            | Self::Remove { place, .. }
-            | Self::Leave { place, .. }
-            | Self::Invite { place, .. }
-            | Self::Invites { place, .. }
-            | Self::Uninvite { place, .. } => Some(place),
-            Self::Ls { .. }
-            | Self::New { .. }
-            | Self::Clone { .. }
-            | Self::Activate { .. }
-            | Self::Deactivate { .. }
-            | Self::Join { .. } => None,
+        match self.about() {
+            About::Workspace(place) => Some(place),
+            About::Server(_) => None,
         }
     }
 
     pub(super) fn server(&self) -> &Server {
+        match self.about() {
+            About::Workspace(place) => &place.server,
+            About::Server(server) => server,
+        }
+    }
+
+    fn about(&self) -> About<'_> {
         match self {
             Self::Ls { server, .. }
             | Self::New { server, .. }
             | Self::Clone { server, .. }
             | Self::Activate { server, .. }
             | Self::Deactivate { server, .. }
-            | Self::Join { server, .. } => server,
+            | Self::Join { server, .. } => About::Server(server),
             Self::Tree { place, .. }
             | Self::Cat { place, .. }
             | Self::Write { place, .. }
@@ -256,7 +248,7 @@ impl Hand {
             | Self::Leave { place, .. }
             | Self::Invite { place, .. }
             | Self::Invites { place, .. }
-            | Self::Uninvite { place, .. } => &place.server,
+            | Self::Uninvite { place, .. } => About::Workspace(place),
         }
     }
 }

@@ -147,9 +147,8 @@ pub(crate) async fn write(
     uri: Uri,
     body: Body,
 ) -> Result<Json<Value>, Problem> {
-    let which: super::Which = body::query(&uri)?;
     let write = |role| Action::WriteWorkspace { role };
-    let place = Place::find(&api, &caller, which.workspace.as_deref(), write).await?;
+    let place = Place::asked(&api, &caller, &uri, write).await?;
     let NewContent { path, content, base } = body::json(body, INVALID).await?;
     let base = revision("base", base.as_deref())?;
     let by = hand(&api, &caller, format!("Write {path}")).await?;

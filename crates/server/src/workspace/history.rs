@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use trust::Action;
 
-use super::{Place, Which, hand, revision};
+use super::{Place, hand, revision};
 use crate::access::Caller;
 use crate::api::Api;
 use crate::body;
@@ -41,10 +41,7 @@ pub(crate) async fn log(
 ) -> Result<Json<Value>, Problem> {
     let asked: WhichLog = body::query(&uri)?;
     let before = revision("before", asked.before.as_deref())?;
-    let limit = asked.limit.unwrap_or(PAGE);
-    if !(1..=PAGE_MAX).contains(&limit) {
-        return Err(Problem::new(INVALID, format!("limit is 1 to {PAGE_MAX}")));
-    }
+    let limit = body::page(asked.limit, PAGE, PAGE_MAX)?;
     let read = |role| Action::ReadWorkspace { role };
     let place = Place::find(&api, &caller, asked.workspace.as_deref(), read).await?;
     let id = place.workspace.id;
@@ -61,9 +58,8 @@ pub(crate) async fn git(
     Extension(caller): Extension<Caller>,
     uri: Uri,
 ) -> Result<Json<Value>, Problem> {
-    let which: Which = body::query(&uri)?;
     let read = |role| Action::ReadWorkspace { role };
-    let place = Place::find(&api, &caller, which.workspace.as_deref(), read).await?;
+    let place = Place::asked(&api, &caller, &uri, read).await?;
     let history = api.workspaces.history(place.workspace.id, None, None, PAGE).await?;
     let commits: Vec<Value> = history.records.iter().map(commit).collect();
     Ok(Json(json!({"branch": "main", "changes": [], "commits": commits})))
@@ -82,9 +78,8 @@ pub(crate) async fn revert(
     uri: Uri,
     body: Body,
 ) -> Result<Json<Value>, Problem> {
-    let which: Which = body::query(&uri)?;
     let write = |role| Action::WriteWorkspace { role };
-    let place = Place::find(&api, &caller, which.workspace.as_deref(), write).await?;
+    let place = Place::asked(&api, &caller, &uri, write).await?;
     let Undo { commit } = body::json(body, INVALID).await?;
     let commit =
         commit.parse().map_err(|bad: model::id::BadId| Problem::new(INVALID, bad.to_string()))?;

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use trust::Action;
 
-use super::{Place, Which, own};
+use super::{Place, own};
 use crate::access::{Caller, key_hash};
 use crate::api::Api;
 use crate::body;
@@ -101,9 +101,8 @@ pub(crate) async fn create(
     uri: Uri,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    let which: Which = body::query(&uri)?;
     let manage = |role| Action::ManageMembers { role };
-    let place = Place::find(&api, &caller, which.workspace.as_deref(), manage).await?;
+    let place = Place::asked(&api, &caller, &uri, manage).await?;
     let Granted { role, emails, open, uses } =
         body::json::<NewInvite>(body, INVALID).await?.checked()?;
     let now = api.clock.now();
@@ -156,9 +155,8 @@ pub(crate) async fn list(
     Extension(caller): Extension<Caller>,
     uri: Uri,
 ) -> Result<Json<Value>, Problem> {
-    let which: Which = body::query(&uri)?;
     let manage = |role| Action::ManageMembers { role };
-    let place = Place::find(&api, &caller, which.workspace.as_deref(), manage).await?;
+    let place = Place::asked(&api, &caller, &uri, manage).await?;
     let invites = api.directory.invites(place.workspace.id, api.clock.now()).await?;
     let invites: Vec<Value> = invites.iter().map(show).collect();
     Ok(Json(json!({"invites": invites})))
@@ -171,9 +169,8 @@ pub(crate) async fn remove(
     Path(id): Path<String>,
     uri: Uri,
 ) -> Result<StatusCode, Problem> {
-    let which: Which = body::query(&uri)?;
     let manage = |role| Action::ManageMembers { role };
-    let place = Place::find(&api, &caller, which.workspace.as_deref(), manage).await?;
+    let place = Place::asked(&api, &caller, &uri, manage).await?;
     let id: InviteId = id.parse().map_err(|_| no_invite())?;
     let there = api.directory.remove_invite(place.workspace.id, id).await?;
     if there { Ok(StatusCode::NO_CONTENT) } else { Err(no_invite()) }

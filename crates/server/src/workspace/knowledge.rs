@@ -41,10 +41,7 @@ pub(crate) async fn search(
     uri: Uri,
 ) -> Result<Json<Value>, Problem> {
     let Search { workspace, q, limit } = body::query(&uri)?;
-    let limit = limit.unwrap_or(HITS);
-    if !(1..=limit::HITS_MAX).contains(&limit) {
-        return Err(Problem::new(INVALID, format!("limit is 1 to {}", limit::HITS_MAX)));
-    }
+    let limit = body::page(limit, HITS, limit::HITS_MAX)?;
     if q.trim().is_empty() || q.chars().count() > QUESTION_CHARS_MAX {
         let told = format!("q is what to look for, 1 to {QUESTION_CHARS_MAX} characters");
         return Err(Problem::new(INVALID, told));

@@ -24,9 +24,8 @@ pub(crate) async fn list(
     Extension(caller): Extension<Caller>,
     uri: Uri,
 ) -> Result<Json<Value>, Problem> {
-    let which: Which = body::query(&uri)?;
     let read = |role| Action::ReadMembers { role };
-    let place = Place::find(&api, &caller, which.workspace.as_deref(), read).await?;
+    let place = Place::asked(&api, &caller, &uri, read).await?;
     let members = api.directory.members(place.workspace.id).await?;
     let members: Vec<Value> = members.iter().map(shown).collect();
     Ok(Json(json!({"members": members})))
@@ -56,9 +55,8 @@ pub(crate) async fn set_role(
     uri: Uri,
     body: Body,
 ) -> Result<Json<Value>, Problem> {
-    let which: Which = body::query(&uri)?;
     let manage = |role| Action::ManageMembers { role };
-    let place = Place::find(&api, &caller, which.workspace.as_deref(), manage).await?;
+    let place = Place::asked(&api, &caller, &uri, manage).await?;
     let NewRole { role } = body::json(body, INVALID).await?;
     let person = who(&user)?;
     changed(api.directory.set_role(place.workspace.id, person, role).await?)?;
@@ -73,9 +71,8 @@ pub(crate) async fn remove(
     Path(user): Path<String>,
     uri: Uri,
 ) -> Result<StatusCode, Problem> {
-    let which: Which = body::query(&uri)?;
     let manage = |role| Action::ManageMembers { role };
-    let place = Place::find(&api, &caller, which.workspace.as_deref(), manage).await?;
+    let place = Place::asked(&api, &caller, &uri, manage).await?;
     depart(&api, &place, who(&user)?, Departure::Removed).await
 }
 

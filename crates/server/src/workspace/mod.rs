@@ -11,6 +11,7 @@ pub(crate) mod members;
 pub(crate) mod own;
 pub(crate) mod upload;
 
+use axum::http::Uri;
 use axum::{Extension, Json, extract::State};
 use engine::dispatcher::WorkspaceKey;
 use engine::port::{Membership, Person, Workspace};
@@ -24,6 +25,7 @@ use trust::Action;
 
 use crate::access::Caller;
 use crate::api::Api;
+use crate::body;
 use crate::problem::{
     CONFLICT, INTERNAL, INVALID, INVALID_KEY, NOT_FOUND, Problem, STORAGE_FULL, UNKNOWN_WORKSPACE,
 };
@@ -45,6 +47,17 @@ pub(crate) struct Which {
 }
 
 impl Place {
+    /// The workspace that a query names and nothing else, under the same condition as [`find`](Self::find).
+    pub(crate) async fn asked(
+        api: &Api,
+        caller: &Caller,
+        uri: &Uri,
+        action: impl FnOnce(Option<Role>) -> Action,
+    ) -> Result<Self, Problem> {
+        let Which { workspace } = body::query(uri)?;
+        Self::find(api, caller, workspace.as_deref(), action).await
+    }
+
     /// The workspace that is meant, if the caller may do this to one in which they are what they are.
     pub(crate) async fn find(
         api: &Api,

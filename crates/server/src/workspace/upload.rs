@@ -16,10 +16,9 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use trust::Action;
 
-use super::{Place, Which, files, hand, revision};
+use super::{Place, files, hand, revision};
 use crate::access::Caller;
 use crate::api::Api;
-use crate::body;
 use crate::problem::{INVALID, MALFORMED, Problem, TIMED_OUT, TOO_LARGE, UNAVAILABLE};
 
 /// The largest file, in bytes.
@@ -53,9 +52,8 @@ pub(crate) async fn upload(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    let which: Which = body::query(&uri)?;
     let write = |role| Action::WriteWorkspace { role };
-    let place = Place::find(&api, &caller, which.workspace.as_deref(), write).await?;
+    let place = Place::asked(&api, &caller, &uri, write).await?;
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let boundary = content_type.and_then(|kind| multer::parse_boundary(kind).ok());
     let boundary = boundary.ok_or_else(|| {
