@@ -221,6 +221,12 @@ fn a_turn_that_was_told_to_stop_was_stopped_whatever_the_agent_calls_it() {
         let end = format!(r#"{{"id":3,"result":{{"stopReason":"{reason}"}}}}"#);
         assert_eq!(say(&mut *adapter, &end).turn, Some(TurnOutcome::Stopped), "{reason}");
     }
+    let mut adapter = claude(false);
+    adapter.turn(&turn(1, "hello"));
+    say(&mut *adapter, r#"{"type":"system","subtype":"init"}"#);
+    adapter.cancel();
+    let end = r#"{"type":"result","subtype":"success","result":"I was about to"}"#;
+    assert_eq!(say(&mut *adapter, end).turn, Some(TurnOutcome::Stopped));
 }
 
 #[test]

@@ -188,9 +188,11 @@ impl Claude {
     }
 
     fn result(&mut self, step: &mut Step, result: &TurnResult<'_>) {
-        let outcome = match result.outcome(self.state.begun) {
-            TurnOutcome::Failed { .. } if self.state.cancelled => TurnOutcome::Stopped,
-            outcome => outcome,
+        // Stopped while the model speaks, it calls the turn a success.
+        let outcome = if self.state.cancelled {
+            TurnOutcome::Stopped
+        } else {
+            result.outcome(self.state.begun)
         };
         if let (TurnOutcome::Completed, false, Some(text)) =
             (&outcome, self.state.log.has_message(), &result.result)
