@@ -1,7 +1,5 @@
 //! What was committed when, by whom, and what it changed. Reads only.
 
-use std::collections::{HashSet, VecDeque};
-
 use crate::{
     Changed, CommitId, Error, Repository, Signature, Trailer, TreeId, TreePath, id::Oid, trailer,
     tree::EMPTY_TREE,
@@ -40,26 +38,14 @@ pub struct History {
 /// Commits that one call looks through at most for those that touch a path.
 const LOOKED_AT_MAX: usize = 20_000;
 
-/// Commits that are looked through at most to find one.
-const REACHED_MAX: usize = 1_000_000;
-
 impl Repository {
     /// Whether the folder's newest commit is made on `commit`, or is it. What else lies in the repository (sessions,
-    /// held change-sets of others) is no part of the folder.
+    /// held change-sets of others) is no part of the folder. Takes time in proportion to what is asked for the first
+    /// time since the folder moved on.
     pub fn is_in_history(&self, commit: CommitId) -> Result<bool, Error> {
-        let mut waiting: VecDeque<Oid> = self.head()?.iter().map(|head| *head.raw()).collect();
-        let mut reached: HashSet<Oid> = waiting.iter().copied().collect();
-        while let Some(next) = waiting.pop_front() {
-            if next == *commit.raw() {
-                return Ok(true);
-            }
-            if reached.len() > REACHED_MAX {
-                break;
-            }
-            let parents = self.commit_of(CommitId::new(next))?.parents;
-            waiting.extend(parents.into_iter().filter(|parent| reached.insert(*parent)));
-        }
-        Ok(false)
+        let Some(head) = self.head()? else { return Ok(false) };
+        let parents = |of: &Oid| Ok(self.commit_of(CommitId::new(*of))?.parents);
+        self.reach.lock().holds(*head.raw(), *commit.raw(), parents)
     }
 
     /// The history from `commit` on backwards, along first parents: at most `count` commits, and only those that

@@ -27,6 +27,7 @@ mod patch;
 mod path;
 mod point;
 mod policy;
+mod reach;
 mod receive;
 mod rename;
 mod repository;

@@ -8,6 +8,8 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
+use parking_lot::Mutex;
+
 use crate::{
     Attribution, BlobId, CommitId, Edit, Error, FileEntry, FileMode, Refusals, TreeId, TreePath,
     commit::commit_object,
@@ -19,6 +21,7 @@ use crate::{
         store::Store,
     },
     point::Probe,
+    reach::Reach,
     tree::{self, EMPTY_TREE, Trees, file_entry},
 };
 
@@ -32,6 +35,8 @@ pub struct Repository {
     pub(crate) probe: Probe,
     /// Packs that may be there, counted since the last merge.
     packs: AtomicUsize,
+    /// What the folder's history is known to hold.
+    pub(crate) reach: Mutex<Reach>,
 }
 
 /// A git that opens the repository by its path shall do as little as possible by itself.
@@ -103,7 +108,8 @@ impl Repository {
             recovered => recovered?,
         }
         let packs = AtomicUsize::new(repack::count(&path.join("objects"))?);
-        Ok(Self { path, store, refs, probe: Probe::default(), packs })
+        let reach = Mutex::default();
+        Ok(Self { path, store, refs, probe: Probe::default(), packs, reach })
     }
 
     /// Calls `probe` at every named point of the commits to come. For tests of crash safety.

@@ -1,10 +1,10 @@
 //! Ordinary changes: what a view did is what the commit holds.
 
-use std::{fs, os::unix::fs::symlink};
+use std::{fs, os::unix::fs::symlink, process::Command};
 
-use workspace::{Limits, Outcome, Repository, Root, StatCache, View};
+use workspace::{Limits, Outcome, Repository, Root, StatCache, View, Write, Written};
 
-use crate::house::{House, by, committed, git, pairs, write};
+use crate::house::{House, by, committed, git, output, pairs, timed, tree_path, write};
 
 #[test]
 fn a_new_repository_satisfies_git() {
@@ -54,8 +54,7 @@ fn a_full_copy_shows_what_was_deleted() {
     let house = House::new(&[("a", "1"), ("d/b", "2"), ("d/c", "3")]);
     let checkout = house.checkout();
     let copy = house.path("copy");
-    let copied =
-        std::process::Command::new("cp").arg("-a").arg(checkout.path()).arg(&copy).status();
+    let copied = Command::new("cp").arg("-a").arg(checkout.path()).arg(&copy).status();
     assert!(copied.unwrap().success());
     fs::remove_dir_all(copy.join("d")).unwrap();
     write(&copy, "e", "5");
@@ -98,7 +97,7 @@ fn a_submodule_that_somebody_pushed_stays_as_it_is() {
     let head = house.head().to_string();
     let listed = git(&bare, &["ls-tree", &head]);
     fs::write(house.path("tree"), format!("{listed}160000 commit {head}\tmodule\n")).unwrap();
-    let made = std::process::Command::new("git")
+    let made = Command::new("git")
         .args(["mktree", "--missing"])
         .current_dir(&bare)
         .stdin(fs::File::open(house.path("tree")).unwrap())
@@ -145,4 +144,42 @@ fn a_stat_cache_never_hides_a_change() {
     let delta =
         house.repository.delta(house.head(), &view, &Limits::WORKSPACE, &mut cache).unwrap();
     assert_ne!(delta.edits()[0].after, seen);
+}
+
+#[test]
+fn a_long_history_is_walked_once_and_not_for_every_question() {
+    const COMMITS: usize = 10_000;
+    let house = House::new(&[("a", "1")]);
+    let start = house.head();
+    let commit = |number: usize| {
+        let from = if number == 0 { format!("from {start}\n") } else { String::new() };
+        let who = format!("committer Ada <ada@example.org> {number} +0000");
+        format!("commit refs/heads/main\n{who}\ndata 1\nx\n{from}\n")
+    };
+    let history: String = (0..COMMITS).map(commit).collect();
+    let file = house.path("history");
+    fs::write(&file, history).unwrap();
+    let mut import = Command::new("git");
+    import.current_dir(house.path("folder.git")).args(["fast-import", "--quiet"]);
+    assert!(output(import.stdin(fs::File::open(&file).unwrap())).status.success());
+    let repository = Repository::open(&house.path("folder.git")).unwrap();
+    let held = repository.log(house.head(), COMMITS).unwrap().len();
+    assert_eq!(held, COMMITS);
+    assert!(repository.is_in_history(start).unwrap());
+    // Each of these would be a walk of the whole history.
+    timed("1,000 questions about the oldest commit", || {
+        for _ in 0..1_000 {
+            assert!(repository.is_in_history(start).unwrap());
+        }
+    });
+    let write =
+        |content: &str| Write { path: tree_path("a"), content: Some(content.as_bytes().to_vec()) };
+    timed("20 commits, the oldest one asked for after each", || {
+        for number in 0..20 {
+            let (base, write) = (repository.head().unwrap(), write(&format!("{number}\n")));
+            let written = repository.write(base, &[write], &by("Write")).unwrap();
+            assert!(matches!(written, Written::Done(_)), "{written:?}");
+            assert!(repository.is_in_history(start).unwrap());
+        }
+    });
 }
