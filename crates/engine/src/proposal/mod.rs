@@ -277,9 +277,94 @@ fn attribution(
     })
 }
 
-/// SHA-256, in hexadecimal, of what is asked for, whoever asks.
+/// Names the form of [`request_of`]. It is stored: a change of the form is a new name.
+const REQUEST_FORM: &str = "remit approval 1";
+
+/// SHA-256, in hexadecimal, of what is asked for, whoever asks and in whatever order files are named: each part with
+/// its length before it.
 fn request_of(approve: &Approve) -> String {
     let mut hasher = Sha256::new();
-    hasher.update(format!("{:?}", (&approve.digest, &approve.choice)));
+    let mut add = |part: &[u8]| {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    };
+    add(REQUEST_FORM.as_bytes());
+    add(approve.digest.as_bytes());
+    match &approve.choice {
+        Choice::All => add(b"all"),
+        Choice::Files(files) => {
+            add(b"files");
+            let mut files: Vec<&FileChoice> = files.iter().collect();
+            files.sort_by(|one, other| one.path.cmp(&other.path));
+            for FileChoice { path, take } in files {
+                add(path.as_bytes());
+                match take {
+                    Take::Whole => add(b"whole"),
+                    Take::Content(content) => {
+                        add(b"content");
+                        add(content);
+                    }
+                    Take::Hunks(hunks) => {
+                        add(b"hunks");
+                        let hunks: Vec<String> = hunks.iter().map(ToString::to_string).collect();
+                        add(hunks.join(",").as_bytes());
+                    }
+                }
+            }
+        }
+    }
     shown::hex(&hasher.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(choice: Choice) -> String {
+        let id = ProposalId::from_uuid(uuid::Uuid::from_u128(1));
+        let by = UserId::from_uuid(uuid::Uuid::from_u128(2));
+        request_of(&Approve { id, by, digest: "d1".to_owned(), choice })
+    }
+
+    fn file(path: &str, take: Take) -> FileChoice {
+        FileChoice { path: path.to_owned(), take }
+    }
+
+    #[test]
+    fn the_form_of_a_request_never_changes() {
+        let hunks = Take::Hunks([0, 12].into());
+        let files = vec![
+            file("a", Take::Whole),
+            file("b", hunks),
+            file("c", Take::Content(b"new\n".to_vec())),
+        ];
+        assert_eq!(
+            [request(Choice::All), request(Choice::Files(files))],
+            [
+                "9da221ba4bcabd6e4dd7dd14a41055afc310186283db96528814a20edc321d90",
+                "b2e7e9df08bf60a9c179d6345ee59594638f9dbad49c6bc1cb77e37a24cfba86"
+            ]
+            .map(str::to_owned)
+        );
+    }
+
+    #[test]
+    fn one_request_is_one_whatever_its_order_and_no_two_are_taken_for_each_other() {
+        let (one, other) = (file("a", Take::Whole), file("b", Take::Whole));
+        let both = request(Choice::Files(vec![one.clone(), other.clone()]));
+        assert_eq!(both, request(Choice::Files(vec![other, one.clone()])));
+        let content = |text: &str| Take::Content(text.as_bytes().to_vec());
+        let choices = [
+            Choice::All,
+            Choice::Files(vec![]),
+            Choice::Files(vec![one]),
+            Choice::Files(vec![file("a", Take::Hunks([].into()))]),
+            Choice::Files(vec![file("a", Take::Hunks([1, 2].into()))]),
+            Choice::Files(vec![file("a", Take::Hunks([12].into()))]),
+            Choice::Files(vec![file("a", content("whole"))]),
+            Choice::Files(vec![file("a", content("")), file("whole", content(""))]),
+        ];
+        let requests: std::collections::BTreeSet<_> = choices.into_iter().map(request).collect();
+        assert_eq!(requests.len(), 8);
+    }
 }
