@@ -16,6 +16,7 @@ mod client;
 mod profile;
 
 mod backend;
+mod descriptors;
 mod local;
 mod seed;
 mod wiring;

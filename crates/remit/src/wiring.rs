@@ -26,6 +26,7 @@ use tokio::net::TcpListener;
 use crate::backend;
 use crate::command;
 use crate::config::{Config, NamedEndpoint};
+use crate::descriptors::{self, Share};
 use crate::exit::{Exit, Failed};
 use crate::profile::Profile;
 use crate::seed::Ground;
@@ -60,7 +61,10 @@ impl Server {
         let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds));
         // Ports before work: what cannot be reached must not run anything.
         let listener = bind(config).await?;
-        raise_descriptors();
+        let share = descriptors::share(Share {
+            live: config.number("limits.live"),
+            connections: server::CONNECTIONS_MAX,
+        });
         let data = make_data(&config.data())?;
         let ledger = Arc::new(open_ledger(&data)?);
         let backend = backend::build(config, &data, &work, clock.clone())?;
@@ -68,7 +72,7 @@ impl Server {
         let gate = Arc::new(broker(config, &work, clock.clone())?);
         let workspaces = Workspaces::new(&data, work.clone()).context("cannot make folders")?;
         let runners = runners(&data)?;
-        let settings = settings(config, &runners, &data)?;
+        let settings = settings(config, share.live, &runners, &data)?;
         let model = gate.model(&runners[&settings.runner]);
         let defaults = defaults(&runners, &settings, &model);
         let drafts = Drafts {
@@ -121,7 +125,8 @@ impl Server {
             links,
             defaults,
         };
-        let serving = server::serve(listener, server::router(parts), connections.clone());
+        let (most, router) = (usize::try_from(share.connections)?, server::router(parts));
+        let serving = server::serve(listener, router, most, connections.clone());
         connections.spawn(TaskKind::Core, "serve", serving);
         Ok(Self { profile, login, model, isolates, dispatcher, ledger, connections, work })
     }
@@ -177,16 +182,6 @@ async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
             .next("choose another address with --listen; port 0 takes any that is free")
             .into()
     })
-}
-
-/// Thousands of streams are thousands of descriptors: as many as this process may have.
-fn raise_descriptors() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    if let Err(problem) = setrlimit(Resource::Nofile, raised) {
-        tracing::warn!(%problem, "the limit of open files could not be raised");
-    }
 }
 
 /// The data folder, its owner's alone; its path without links, as sandboxes need it.
@@ -318,6 +313,7 @@ const DAY: Duration = Duration::from_hours(24);
 
 fn settings(
     config: &Config,
+    live_max: u64,
     runners: &BTreeMap<RunnerName, Runner>,
     data: &Path,
 ) -> anyhow::Result<Settings> {
@@ -327,7 +323,7 @@ fn settings(
         let what = format!("`chat.runner` is `{runner}`; there is no such runner");
         return Err(Failed::new(Exit::Config, what).next(known.join(", ")).into());
     }
-    let live_max = usize::try_from(config.number("limits.live"))?;
+    let live_max = usize::try_from(live_max)?;
     Ok(Settings {
         queue: QueueBounds { live_max, ..QueueBounds::default() },
         limits: limits(config)?,

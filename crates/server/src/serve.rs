@@ -14,8 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, warn};
 
-/// How many connections are served at once; those beyond are told to come again.
-pub const CONNECTIONS_MAX: usize = 16_384;
+/// How many connections are served at once where the process may have as many open files.
+pub const CONNECTIONS_MAX: u64 = 16_384;
 /// How long a caller may take to send the head of a request.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 /// The largest head of a request, in bytes.
@@ -26,10 +26,11 @@ const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConn
 Content-Type: application/json\r\nContent-Length: 44\r\n\r\n\
 {\"detail\":\"too many connections, try again\"}";
 
-/// Serves `router` on `listener` until `tasks` are asked to stop.
-pub async fn serve(listener: TcpListener, router: Router, tasks: Tasks) {
+/// Serves `router` on `listener` until `tasks` are asked to stop. No more than `connections_max` are served at
+/// once; those beyond are told to come again.
+pub async fn serve(listener: TcpListener, router: Router, connections_max: usize, tasks: Tasks) {
     let stopping = tasks.stopping();
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let places = Arc::new(Semaphore::new(connections_max));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
