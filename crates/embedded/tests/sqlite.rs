@@ -40,3 +40,9 @@ async fn conforms_as_memberships() {
     let folders = tempfile::tempdir().expect("a folder");
     engine::conformance::membership::memberships(async || fresh(&folders)).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conforms_as_a_book_of_usage() {
+    let folders = tempfile::tempdir().expect("a folder");
+    in_time(engine::conformance::usage::usage(async || fresh(&folders))).await;
+}

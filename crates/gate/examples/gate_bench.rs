@@ -1,5 +1,6 @@
 //! What the gate costs: the time to the first byte of a streamed answer through it against a direct
-//! connection, in one run; and a thousand streams that are open at once.
+//! connection, in one run; and a thousand streams that are open at once. What each used is written to a
+//! ledger on this disk, as in a server.
 //!
 //! `bench [--json] [--rounds N] [--threads N]`. Everything is in this process and on the loopback; build it with
 //! `--release`. Bar: the gate adds at most 1 ms (median) to the first byte.
@@ -13,7 +14,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use engine::port::{Caller, Clock, Door, Gate, OpenGate};
+use embedded::sqlite::SqliteLedger;
+use embedded::system::{RandomIds, SystemClock};
+use engine::port::{Caller, Door, Gate, OpenGate};
 use engine::task::{TaskKind, Tasks};
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
@@ -23,7 +26,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use model::{DispatchId, Event, ModelApi, Time, UserId};
+use model::{DispatchId, Event, ModelApi, UserId};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
@@ -36,18 +39,6 @@ const PIECES: usize = 100;
 /// As large as the first request of a real agent.
 const REQUEST_BYTES: usize = 50_000;
 const BAR: Duration = Duration::from_millis(1);
-
-struct Monotonic;
-
-impl Clock for Monotonic {
-    fn now(&self) -> Time {
-        Time::from_ms(0) // the gate asks for durations alone
-    }
-
-    fn instant(&self) -> Instant {
-        Instant::now()
-    }
-}
 
 /// An endpoint that begins every answer at once and goes on when it is let.
 #[derive(Clone)]
@@ -207,9 +198,12 @@ async fn measure(rounds: usize) -> Result<Value, Failure> {
         runners: vec![],
         max_tokens: None,
     })?;
-    let clock = Arc::new(Monotonic);
+    let clock = Arc::new(SystemClock);
     let (endpoints, limits) = (vec![endpoint], Limits::default());
-    let broker = Broker::new(Setup { endpoints, limits, tasks: tasks.clone(), clock })?;
+    let folder = tempfile::tempdir()?;
+    let book = Arc::new(SqliteLedger::open(folder.path())?);
+    let ids = Arc::new(RandomIds);
+    let broker = Broker::new(Setup { endpoints, limits, tasks: tasks.clone(), clock, ids, book })?;
     let mut sandboxes = Vec::new();
     for number in 0..SANDBOXES {
         sandboxes.push(sandbox(&broker, number as u128).await?);

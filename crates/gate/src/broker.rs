@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
-use engine::port::{Caller, Clock, Door, Gate, OpenGate};
+use engine::port::{Caller, Clock, Door, Gate, IdSource, OpenGate, UsageBook};
 use engine::task::{TaskKind, Tasks};
-use model::{Event, ModelApi, Runner, RunnerName};
+use model::{Event, ModelApi, Runner, RunnerName, TurnId};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::sync::DropGuard;
+use uuid::Uuid;
 
 use crate::demo;
 use crate::door::{self, Listener};
@@ -30,8 +32,12 @@ pub struct Setup {
     pub limits: Limits,
     /// Runs the connections. When its tasks are asked to end, so do all doors.
     pub tasks: Tasks,
-    /// Tells how long calls take.
+    /// Tells when calls are over, and how long they take.
     pub clock: Arc<dyn Clock>,
+    /// Names calls.
+    pub ids: Arc<dyn IdSource>,
+    /// Where it is written down what they used.
+    pub book: Arc<dyn UsageBook>,
 }
 
 impl std::fmt::Debug for Setup {
@@ -108,13 +114,14 @@ impl Gate for Broker {
             room: self.room.of_caller(),
             diagnostics: AtomicU32::new(0),
             answers: AtomicU32::new(0),
+            turn: Mutex::new(None),
             caller,
         });
         for listener in listeners {
             let door = door::serve(listener, serving.clone(), places.clone(), stop.clone());
             self.setup.tasks.spawn(TaskKind::Connection, "gate door", door);
         }
-        Ok(Box::new(Open { _stop: stop.drop_guard() }))
+        Ok(Box::new(Open { serving, _stop: stop.drop_guard() }))
     }
 
     fn model(&self, runner: &Runner) -> String {
@@ -125,10 +132,15 @@ impl Gate for Broker {
 /// Ends everything behind the doors when it is dropped.
 #[derive(Debug)]
 struct Open {
+    serving: Arc<Serving>,
     _stop: DropGuard,
 }
 
-impl OpenGate for Open {}
+impl OpenGate for Open {
+    fn turn(&self, turn: &TurnId) {
+        *self.serving.turn.lock() = Some(turn.clone());
+    }
+}
 
 /// What serves one dispatch.
 #[derive(Debug)]
@@ -141,6 +153,7 @@ pub(crate) struct Serving {
     setup: Arc<Setup>,
     diagnostics: AtomicU32,
     answers: AtomicU32,
+    turn: Mutex<Option<TurnId>>,
 }
 
 /// What answers a request.
@@ -154,6 +167,19 @@ pub(crate) enum Answers<'a> {
 impl Serving {
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.setup.clock)
+    }
+
+    pub(crate) fn book(&self) -> &dyn UsageBook {
+        &*self.setup.book
+    }
+
+    pub(crate) fn fresh_id(&self) -> Uuid {
+        self.setup.ids.uuid()
+    }
+
+    /// The turn that the agent works on.
+    pub(crate) fn turn(&self) -> Option<TurnId> {
+        self.turn.lock().clone()
     }
 
     /// The model that this caller reaches when it names none.

@@ -18,6 +18,7 @@ mod upstream;
 mod talk;
 mod translate;
 
+mod account;
 mod redact;
 mod relay;
 mod usage;

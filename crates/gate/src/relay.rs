@@ -2,24 +2,18 @@
 //! breaks it off when it falls silent or never ends.
 
 use std::convert::Infallible;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
-use engine::port::Clock;
-use engine::task::{TaskKind, Tasks};
 use futures_util::stream::{self, BoxStream, Stream};
 use futures_util::{StreamExt, TryStreamExt};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
-use model::Event;
-use tokio::sync::mpsc;
 
+use crate::account::Account;
 use crate::limit::ANSWER_BYTES_MAX;
 use crate::redact::Redactor;
-use crate::translate::Told;
-use crate::usage::{Meter, Used};
 
 /// The body of every answer of the gate.
 pub(crate) type Body = UnsyncBoxBody<Bytes, Broken>;
@@ -49,54 +43,6 @@ pub(crate) struct Relay {
     pub(crate) account: Account,
 }
 
-/// Reports what a call used, once: at its end, or when it is given up.
-pub(crate) struct Account {
-    pub(crate) reports: mpsc::Sender<Event>,
-    pub(crate) tasks: Tasks,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) started: Instant,
-    pub(crate) model: String,
-    pub(crate) meter: Meter,
-    /// What it used, where that is known without reading the answer.
-    pub(crate) known: Option<Used>,
-    /// What it used, where who translates the answer says it.
-    pub(crate) told: Option<Told>,
-    pub(crate) settled: bool,
-}
-
-impl Account {
-    fn event(&self) -> Option<Event> {
-        let told = self.told.as_ref().and_then(|told| *told.lock());
-        let used = self.known.or(told).or(self.meter.used())?;
-        let elapsed = self.clock.instant().saturating_duration_since(self.started);
-        Some(Event::Usage {
-            model: self.model.clone(),
-            input_tokens: used.input,
-            output_tokens: used.output,
-            elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-        })
-    }
-
-    /// Waits until the report is taken. A supervisor that is gone wants none.
-    async fn settle(&mut self) {
-        if let (false, Some(event)) = (self.settled, self.event()) {
-            drop(self.reports.send(event).await);
-        }
-        self.settled = true;
-    }
-}
-
-impl Drop for Account {
-    fn drop(&mut self) {
-        if let (false, Some(event)) = (self.settled, self.event()) {
-            let reports = self.reports.clone();
-            self.tasks.spawn(TaskKind::Connection, "report of usage", async move {
-                drop(reports.send(event).await);
-            });
-        }
-    }
-}
-
 impl Relay {
     /// The body that the caller reads.
     pub(crate) fn into_body(self) -> Body {
@@ -122,13 +68,13 @@ impl Relay {
                 Ok(Some(Err(broken))) => {
                     // What was said before goes out while this waits; an error would drop it.
                     tokio::task::yield_now().await;
-                    return Some((Err(broken), State::Over));
+                    return self.break_off(broken).await;
                 }
-                Err(_) => return Some((Err(Broken::Idle), State::Over)),
+                Err(_) => return self.break_off(Broken::Idle).await,
             };
             self.account.meter.watch(&bytes);
             let Some(rest) = left.checked_sub(bytes.len() as u64) else {
-                return Some((Err(Broken::Endless), State::Over));
+                return self.break_off(Broken::Endless).await;
             };
             left = rest;
             let bytes = self.redactor.pass(bytes);
@@ -138,7 +84,12 @@ impl Relay {
         }
     }
 
-    /// The report is taken before the caller sees the end.
+    async fn break_off(&mut self, broken: Broken) -> Option<(Result<Bytes, Broken>, State)> {
+        self.account.settle().await;
+        Some((Err(broken), State::Over))
+    }
+
+    /// What was used is written down before the caller sees the end.
     async fn end(&mut self) -> Option<(Result<Bytes, Broken>, State)> {
         self.account.settle().await;
         let rest = self.redactor.rest();

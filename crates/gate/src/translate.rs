@@ -77,11 +77,15 @@ impl Sides {
     pub(crate) fn whole(self, body: &[u8], stream: bool) -> Result<Bytes, Refusal> {
         let heard = hear::whole(self.from, &self.voice.id, body);
         let pieces = heard.map_err(|fault| self.fault(&fault))?;
+        let used = pieces.iter().rev().find_map(|piece| match piece {
+            Piece::Used(used) => Some(*used),
+            _ => None,
+        });
         let mut answer = Answer::default();
         for piece in pieces.iter().cloned() {
             answer.add(piece);
         }
-        *self.told.lock() = Some(answer.used);
+        *self.told.lock() = used;
         if !stream {
             return Ok(say::whole(self.to, &self.voice, &answer).to_string().into());
         }

@@ -2,6 +2,7 @@
 //! and the answer comes back as it is; in another one both are translated. The key is put in here.
 //! Never follows a redirect, never sends a request again once an answer has begun.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -14,6 +15,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
+use crate::account::Account;
 use crate::broker::Serving;
 use crate::endpoint::Endpoint;
 use crate::limit::{
@@ -22,7 +24,7 @@ use crate::limit::{
 };
 use crate::redact::Redactor;
 use crate::refusal::{Refusal, whole_json};
-use crate::relay::{Account, Body, Broken, Relay};
+use crate::relay::{Body, Broken, Relay};
 use crate::route::{Ask, Call};
 use crate::talk::hear;
 use crate::talk::say::Voice;
@@ -58,7 +60,7 @@ impl Upstream {
     /// The endpoint's answer, in the dialect of the caller.
     pub(crate) async fn answer(
         &self,
-        serving: &Serving,
+        serving: &Arc<Serving>,
         endpoint: &Endpoint,
         ask: Ask,
     ) -> Result<Response<Body>, Refusal> {
@@ -72,18 +74,19 @@ impl Upstream {
     /// Passes the request on and the answer back.
     async fn pass(
         &self,
-        serving: &Serving,
+        serving: &Arc<Serving>,
         endpoint: &Endpoint,
         ask: Ask,
     ) -> Result<Response<Body>, Refusal> {
-        let mut account = account(serving, endpoint, ask.call);
         let body = match endpoint.api {
             // It names the model in the path.
             ModelApi::Gemini => ask.body.bytes.clone(),
             _ => with_model(&ask.body.bytes, &endpoint.model)?,
         };
+        let mut account = account(serving, endpoint, &ask);
         let sent = Sent { endpoint, headers: headers(endpoint, &ask.headers), body };
-        let answer = self.send(&sent, &url(endpoint, ask.call, ask.beta), serving).await?;
+        let url = url(endpoint, ask.call, ask.beta);
+        let answer = self.send(&sent, &url, serving, &mut account).await?;
         drop(ask.body);
         if !answer.status().is_success() {
             return self.failure(endpoint, answer).await;
@@ -98,6 +101,7 @@ impl Upstream {
         sent: &Sent<'_>,
         url: &reqwest::Url,
         serving: &Serving,
+        account: &mut Account,
     ) -> Result<reqwest::Response, Refusal> {
         let name = || sent.endpoint.name.clone();
         let seconds = self.limits.first_byte.as_secs();
@@ -105,7 +109,12 @@ impl Upstream {
         let patience = serving.caller.dispatch.uuid().as_u128();
         let answer = tokio::time::timeout_at(deadline, self.ask(sent, url, patience));
         let silent = |_| Refusal::Silent { endpoint: name(), seconds };
-        let answer = answer.await.map_err(silent)??;
+        let answer = answer.await.map_err(silent)?;
+        // An endpoint that fell silent may have worked all the same; one that refused has not.
+        if !answer.as_ref().is_ok_and(|answer| answer.status().is_success()) {
+            account.used_nothing();
+        }
+        let answer = answer?;
         if answer.status().is_redirection() {
             return Err(Refusal::Redirect { endpoint: name() });
         }
@@ -115,7 +124,7 @@ impl Upstream {
     /// Asks in the dialect of the endpoint, and answers in that of the caller.
     async fn translate(
         &self,
-        serving: &Serving,
+        serving: &Arc<Serving>,
         endpoint: &Endpoint,
         ask: Ask,
     ) -> Result<Response<Body>, Refusal> {
@@ -124,8 +133,6 @@ impl Upstream {
             return Ok(whole_json(StatusCode::OK, count.to_string().into()));
         }
         let told = Told::default();
-        let mut account = account(serving, endpoint, ask.call);
-        account.told = Some(told.clone());
         let (call, to) = (ask.call, endpoint.clone());
         let read = move || translate::request(call, &bytes, &to);
         let translated = if ask.body.bytes.len() < LARGE_BYTES {
@@ -135,9 +142,11 @@ impl Upstream {
             read.ok_or_else(|| Refusal::BadRequest("it cannot be translated".to_owned()))??
         };
         let Translated { body, stream, include_usage, names } = translated;
+        let mut account = account(serving, endpoint, &ask);
+        account.told = Some(told.clone());
         let url = url(endpoint, Call::to(endpoint.api, stream), false);
         let sent = Sent { endpoint, headers: headers(endpoint, &HeaderMap::new()), body };
-        let answer = self.send(&sent, &url, serving).await?;
+        let answer = self.send(&sent, &url, serving, &mut account).await?;
         drop(ask.body);
         if !answer.status().is_success() {
             return Err(self.stated(endpoint, answer).await);
@@ -155,8 +164,9 @@ impl Upstream {
         sides: Sides,
         stream: bool,
         answer: reqwest::Response,
-        (endpoint, account): (&Endpoint, Account),
+        (endpoint, mut account): (&Endpoint, Account),
     ) -> Result<Response<Body>, Refusal> {
+        account.meter = Meter::new(if stream { Framing::Events } else { Framing::Json });
         let headers = answer.headers();
         let (framing, mut headers) = (framing(headers), passed_on(endpoint, headers));
         let from = if stream && framing == Framing::Events {
@@ -393,18 +403,10 @@ fn asked_to_wait(headers: &HeaderMap, ours: Duration) -> Option<Duration> {
 }
 
 /// What a call is accounted with from its beginning.
-fn account(serving: &Serving, endpoint: &Endpoint, call: Call) -> Account {
-    Account {
-        reports: serving.caller.reports.clone(),
-        tasks: serving.tasks.clone(),
-        clock: serving.clock(),
-        started: serving.clock().instant(),
-        model: endpoint.model.clone(),
-        meter: Meter::new(Framing::Json),
-        known: None,
-        told: None,
-        settled: call.counts(),
-    }
+fn account(serving: &Arc<Serving>, endpoint: &Endpoint, ask: &Ask) -> Account {
+    let size = ask.body.bytes.len();
+    let account = Account::new(serving, &endpoint.name, &endpoint.model, size);
+    if ask.call.counts() { account.free() } else { account }
 }
 
 /// A body if it is short enough.

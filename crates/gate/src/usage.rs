@@ -13,6 +13,8 @@ const KEY_BYTES_MAX: usize = 16;
 pub(crate) struct Used {
     /// Tokens of the request, cached ones included.
     pub(crate) input: u64,
+    /// Those of them that a cache of the endpoint had, as far as it says.
+    pub(crate) cached: u64,
     /// Tokens of the answer.
     pub(crate) output: u64,
 }
@@ -33,6 +35,9 @@ pub(crate) struct Meter {
     line: Line,
     scanner: Scanner,
     seen: Option<Used>,
+    bytes: u64,
+    /// Events so far that carry something.
+    events: u64,
 }
 
 /// Where in a line of an event stream we are.
@@ -48,7 +53,14 @@ const PREFIX: &[u8] = b"data:";
 
 impl Meter {
     pub(crate) fn new(framing: Framing) -> Self {
-        Self { framing, line: Line::Prefix(0), scanner: Scanner::default(), seen: None }
+        Self {
+            framing,
+            line: Line::Prefix(0),
+            scanner: Scanner::default(),
+            seen: None,
+            bytes: 0,
+            events: 0,
+        }
     }
 
     /// What the answer said so far that it used; `None` when it said nothing.
@@ -56,8 +68,18 @@ impl Meter {
         self.seen
     }
 
+    /// About how many tokens the answer has so far: one for each event of a stream, which is seldom
+    /// more than there are; or else one for each four bytes.
+    pub(crate) fn about(&self) -> u64 {
+        match self.framing {
+            Framing::Json => self.bytes.div_ceil(4),
+            Framing::Events => self.events,
+        }
+    }
+
     /// Looks at the next bytes of the answer.
     pub(crate) fn watch(&mut self, bytes: &[u8]) {
+        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
         for &byte in bytes {
             match self.framing {
                 Framing::Json => self.scan(byte),
@@ -74,7 +96,9 @@ impl Meter {
         }
         match self.line {
             Line::Prefix(at) if PREFIX.get(at) == Some(&byte) => {
-                self.line = if at + 1 == PREFIX.len() { Line::Data } else { Line::Prefix(at + 1) };
+                let whole = at + 1 == PREFIX.len();
+                self.events += u64::from(whole);
+                self.line = if whole { Line::Data } else { Line::Prefix(at + 1) };
             }
             Line::Prefix(_) => self.line = Line::Other,
             Line::Data => self.scan(byte),
@@ -87,6 +111,7 @@ impl Meter {
         let Ok(stated) = serde_json::from_slice::<Stated>(&object) else { return };
         let seen = self.seen.get_or_insert_default();
         seen.input = seen.input.max(stated.input());
+        seen.cached = seen.cached.max(stated.cached());
         seen.output = seen.output.max(stated.output());
     }
 }
@@ -108,6 +133,21 @@ struct Stated {
     candidates_token_count: Option<u64>,
     #[serde(rename = "thoughtsTokenCount")]
     thoughts_token_count: Option<u64>,
+    #[serde(rename = "cachedContentTokenCount")]
+    cached_content_token_count: Option<u64>,
+    prompt_tokens_details: Option<Details>,
+    input_tokens_details: Option<Details>,
+}
+
+/// What the `OpenAI` dialects say about the tokens of a request.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Details {
+    pub(crate) cached_tokens: Option<u64>,
+}
+
+/// How many tokens a cache had.
+pub(crate) fn cached(details: Option<&Details>) -> u64 {
+    details.and_then(|details| details.cached_tokens).unwrap_or(0)
 }
 
 impl Stated {
@@ -115,6 +155,13 @@ impl Stated {
         sum([self.input_tokens, self.cache_creation_input_tokens, self.cache_read_input_tokens])
             .max(self.prompt_tokens.unwrap_or(0))
             .max(sum([self.prompt_token_count, self.tool_use_prompt_token_count]))
+    }
+
+    fn cached(&self) -> u64 {
+        let told = [self.cache_read_input_tokens, self.cached_content_token_count];
+        let details = [&self.prompt_tokens_details, &self.input_tokens_details];
+        let details = details.map(|details| Some(cached(details.as_ref())));
+        told.into_iter().chain(details).flatten().max().unwrap_or(0)
     }
 
     fn output(&self) -> u64 {
@@ -246,7 +293,7 @@ mod tests {
     }
 
     fn used(input: u64, output: u64) -> Used {
-        Used { input, output }
+        Used { input, output, cached: 0 }
     }
 
     #[test]
@@ -254,7 +301,7 @@ mod tests {
         check(
             Framing::Json,
             r#"{"id":"m","usage":{"input_tokens":5,"cache_read_input_tokens":3,"x":{"y":[1]},"output_tokens":7},"z":1}"#,
-            Some(used(8, 7)),
+            Some(Used { cached: 3, ..used(8, 7) }),
         );
         check(
             Framing::Json,
@@ -289,6 +336,19 @@ mod tests {
             "data: {\"candidates\":[{\"usageMetadata\":{\"promptTokenCount\":9}}],\"usageMetadata\":{\"promptTokenCount\":3,\"candidatesTokenCount\":4,\"thoughtsTokenCount\":1}}\n\n",
             Some(used(3, 5)),
         );
+    }
+
+    #[test]
+    fn each_dialect_says_in_its_own_way_what_a_cache_had() {
+        let half = Some(Used { cached: 4, ..used(8, 1) });
+        for usage in [
+            r#""usage":{"input_tokens":4,"cache_read_input_tokens":4,"output_tokens":1}"#,
+            r#""usage":{"prompt_tokens":8,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens":1}"#,
+            r#""usage":{"input_tokens":8,"input_tokens_details":{"cached_tokens":4},"output_tokens":1}"#,
+            r#""usageMetadata":{"promptTokenCount":8,"cachedContentTokenCount":4,"candidatesTokenCount":1}"#,
+        ] {
+            check(Framing::Json, &format!("{{{usage}}}"), half);
+        }
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub(crate) enum Command {
     /// Read and decide what waits for a person.
     #[command(subcommand)]
     Inbox(Inbox),
+    /// Add up what models used, and what it cost.
+    Usage(Usage),
     /// Show and make keys.
     #[command(subcommand)]
     Key(Key),
@@ -141,6 +143,27 @@ pub(crate) struct Run {
     pub(crate) server: Server,
     #[command(flatten)]
     pub(crate) machine: Machine,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Usage {
+    /// What it is added up by: day, dispatch, model, or turn of one dispatch.
+    #[arg(long, default_value = "day", value_parser = ["day", "dispatch", "turn", "model"])]
+    pub(crate) by: String,
+    /// The first day, in UTC, as 2026-11-26; 29 days before the last where absent.
+    #[arg(long, value_name = "DAY")]
+    pub(crate) from: Option<String>,
+    /// The last day, in UTC; today where absent.
+    #[arg(long, value_name = "DAY")]
+    pub(crate) to: Option<String>,
+    /// Only what this dispatch used.
+    #[arg(long, value_name = "ID")]
+    pub(crate) dispatch: Option<String>,
+    /// What everybody used; needs an administrator's key.
+    #[arg(long)]
+    pub(crate) everybody: bool,
+    #[command(flatten)]
+    pub(crate) server: Server,
 }
 
 #[derive(Debug, Subcommand)]
@@ -397,6 +420,7 @@ impl Cli {
             Command::Ws(verb) => (None, Some(verb.server())),
             Command::Runner(verb) => (None, verb.server()),
             Command::Inbox(verb) => (None, Some(verb.server())),
+            Command::Usage(asked) => (None, Some(&asked.server)),
             Command::Key(verb) => (None, Some(verb.server())),
             Command::Login { server } => (None, Some(server)),
             Command::Demo | Command::Config(_) => (None, None),

@@ -12,7 +12,7 @@ use embedded::lock::LockError;
 use embedded::sqlite::{OpenError, SqliteLedger};
 use embedded::system::{RandomIds, SystemClock};
 use engine::dispatcher::{Dispatcher, Parts, QueueBounds, Settings};
-use engine::port::{Clock, Gate};
+use engine::port::{Clock, Gate, UsageBook};
 use engine::proposal::{self, Drafts, Inbox};
 use engine::runner::builtin_runners;
 use engine::task::{TaskKind, Tasks};
@@ -69,7 +69,7 @@ impl Server {
         let ledger = Arc::new(open_ledger(&data)?);
         let backend = backend::build(config, &data, &work, clock.clone())?;
         let isolates = backend.fingerprint().isolates;
-        let gate = Arc::new(broker(config, &work, clock.clone())?);
+        let gate = Arc::new(broker(config, &work, ledger.clone())?);
         let workspaces = Workspaces::new(&data, work.clone()).context("cannot make folders")?;
         let runners = runners(&data)?;
         let settings = settings(config, share.live, &runners, &data)?;
@@ -112,6 +112,7 @@ impl Server {
         let parts = server::Parts {
             dispatcher: dispatcher.clone(),
             ledger: ledger.clone(),
+            usage: ledger.clone(),
             directory: ledger.clone(),
             knowledge: Knowledge::new(workspaces.clone()),
             proposals: ledger.clone(),
@@ -209,10 +210,17 @@ fn open_ledger(data: &Path) -> anyhow::Result<SqliteLedger> {
 }
 
 /// The gate's broker, with the endpoint that is configured; with none, the demo model answers.
-fn broker(config: &Config, tasks: &Tasks, clock: Arc<dyn Clock>) -> anyhow::Result<Broker> {
+fn broker(config: &Config, tasks: &Tasks, book: Arc<dyn UsageBook>) -> anyhow::Result<Broker> {
     let named = config.endpoints().map(|(name, endpoint)| named(name, endpoint));
     let endpoints = endpoint(config)?.map(Ok).into_iter().chain(named).collect::<Result<_, _>>()?;
-    let setup = Setup { endpoints, limits: gate::Limits::default(), tasks: tasks.clone(), clock };
+    let setup = Setup {
+        endpoints,
+        limits: gate::Limits::default(),
+        tasks: tasks.clone(),
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(RandomIds),
+        book,
+    };
     Ok(Broker::new(setup)?)
 }
 

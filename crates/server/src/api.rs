@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use engine::dispatcher::Dispatcher;
-use engine::port::{Clock, Directory, IdSource, Ledger, Proposals};
+use engine::port::{Clock, Directory, IdSource, Ledger, Proposals, UsageBook};
 use engine::proposal::Inbox;
 use engine::task::{TaskKind, Tasks};
 use engine::workspaces::Workspaces;
@@ -23,6 +23,8 @@ pub struct Parts {
     pub dispatcher: Dispatcher,
     /// Reads what they said and did.
     pub ledger: Arc<dyn Ledger>,
+    /// What models used for them.
+    pub usage: Arc<dyn UsageBook>,
     /// People, keys, workspaces.
     pub directory: Arc<dyn Directory>,
     /// What waits for a decision.

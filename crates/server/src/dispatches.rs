@@ -1,5 +1,7 @@
 //! `/agent/dispatches`: one list of all runs, and the verbs that steer one.
 
+use std::collections::HashMap;
+
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
@@ -41,7 +43,7 @@ pub(crate) async fn list(
     let filter: Filter = body::query(&uri)?;
     let limit = body::page(filter.limit, PAGE, PAGE_MAX)?;
     let query = DispatchQuery {
-        subject: whose(&caller, filter.subject.as_deref())?,
+        subject: whose(&caller, filter.subject.as_deref(), |owner| Action::ReadDispatch { owner })?,
         session: filter.session,
         live_only: filter.live.unwrap_or(false),
         before: filter.cursor,
@@ -49,12 +51,15 @@ pub(crate) async fn list(
     };
     let page = api.ledger.records(query).await?;
     let next = page.items.last().filter(|_| page.more).map(|record| record.dispatch.id);
-    let dispatches: Vec<_> = page.items.iter().map(views::dispatch).collect();
-    Ok(Json(json!({"dispatches": dispatches, "next": next})))
+    Ok(Json(json!({"dispatches": with_usage(&api, &page.items).await?, "next": next})))
 }
 
-/// Whose dispatches are listed: one's own where nothing is said.
-pub(crate) fn whose(caller: &Caller, subject: Option<&str>) -> Result<Option<UserId>, Problem> {
+/// Whose dispatches are listed, or usage is added up: one's own where nothing is said.
+pub(crate) fn whose(
+    caller: &Caller,
+    subject: Option<&str>,
+    of: impl Fn(UserId) -> Action,
+) -> Result<Option<UserId>, Problem> {
     match subject {
         None => Ok(Some(caller.subject)),
         Some("all") => {
@@ -65,7 +70,7 @@ pub(crate) fn whose(caller: &Caller, subject: Option<&str>) -> Result<Option<Use
             let owner: UserId = text
                 .parse()
                 .map_err(|problem| Problem::new(INVALID, format!("subject: {problem}")))?;
-            caller.may(&Action::ReadDispatch { owner })?;
+            caller.may(&of(owner))?;
             Ok(Some(owner))
         }
     }
@@ -76,7 +81,8 @@ pub(crate) async fn show(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
-    Ok(Json(views::dispatch(&readable(&api, &caller, &id).await?)))
+    let record = readable(&api, &caller, &id).await?;
+    with_its_usage(&api, &record).await
 }
 
 /// Ends a dispatch. What is over stays as it is.
@@ -151,7 +157,20 @@ pub(crate) async fn rerun(
 
 async fn shown(api: &Api, dispatch: DispatchId) -> Result<Json<Value>, Problem> {
     let record = api.ledger.record(dispatch).await?;
-    record.as_ref().map(|record| Json(views::dispatch(record))).ok_or_else(|| unknown(""))
+    with_its_usage(api, &record.ok_or_else(|| unknown(""))?).await
+}
+
+async fn with_its_usage(api: &Api, record: &Record) -> Result<Json<Value>, Problem> {
+    let mut shown = with_usage(api, std::slice::from_ref(record)).await?;
+    Ok(Json(shown.pop().unwrap_or_default()))
+}
+
+/// Dispatches, each with what its models used.
+async fn with_usage(api: &Api, records: &[Record]) -> Result<Vec<Value>, Problem> {
+    let ids = records.iter().map(|record| record.dispatch.id).collect();
+    let used: HashMap<_, _> = api.usage.usage_of(ids).await?.into_iter().collect();
+    let of = |id: DispatchId| used.get(&id).copied().unwrap_or_default();
+    Ok(records.iter().map(|record| views::dispatch(record, &of(record.dispatch.id))).collect())
 }
 
 /// A dispatch that the caller may read. Another's is as if it were not there.

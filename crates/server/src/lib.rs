@@ -29,6 +29,7 @@ mod security;
 mod serve;
 mod sessions;
 mod sse;
+mod usage;
 mod views;
 mod workspace;
 

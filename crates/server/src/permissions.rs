@@ -7,6 +7,7 @@ use axum::{Extension, Json};
 use engine::dispatcher::{Answer, Question};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use trust::Action;
 
 use crate::access::Caller;
 use crate::api::Api;
@@ -28,7 +29,7 @@ pub(crate) async fn list(
     uri: Uri,
 ) -> Result<Json<Value>, Problem> {
     let which: Which = body::query(&uri)?;
-    let subject = whose(&caller, which.subject.as_deref())?;
+    let subject = whose(&caller, which.subject.as_deref(), |owner| Action::ReadDispatch { owner })?;
     let questions = api.dispatcher.questions(subject);
     let shown: Vec<_> = questions.iter().map(question).collect();
     Ok(Json(json!({"permissions": shown})))

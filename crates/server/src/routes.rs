@@ -15,7 +15,7 @@ use crate::api::{Api, Parts};
 use crate::problem::{Form, METHOD, NOT_FOUND, Problem, in_words};
 use crate::workspace::{diff, files, history, invites, knowledge, members, own, upload};
 use crate::{admin, catalog, chat, dispatches, events, git, invocations, keys, login, pages};
-use crate::{permissions, proposals, security, sessions, workspace};
+use crate::{permissions, proposals, security, sessions, usage, workspace};
 
 /// The method of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +65,8 @@ pub enum Asks {
     ReadCatalog,
     /// To read dispatches.
     ReadDispatch,
+    /// To see what models used.
+    ReadUsage,
     /// To steer dispatches.
     SteerDispatch,
     /// To start dispatches.
@@ -111,6 +113,7 @@ impl Asks {
             Self::ReadSelf => Action::ReadSelf,
             Self::ReadCatalog => Action::ReadCatalog,
             Self::ReadDispatch => Action::ReadDispatch { owner },
+            Self::ReadUsage => Action::ReadUsage { owner },
             Self::SteerDispatch => Action::SteerDispatch { owner },
             Self::StartDispatch => {
                 Action::StartDispatch { subject, trigger: Trigger::Message, mounts: vec![] }
@@ -189,6 +192,7 @@ routes! {
     Get    "/agent/sessions"                  ReadDispatch  => sessions::list;
     Get    "/agent/sessions/{id}/history"     ReadDispatch  => sessions::history;
     Post   "/agent/invocations"               StartDispatch => invocations::dispatch;
+    Get    "/agent/usage"                     ReadUsage     => usage::usage;
     Get    "/agent/dispatches"                ReadDispatch  => dispatches::list;
     Get    "/agent/dispatches/{id}"           ReadDispatch  => dispatches::show;
     Get    "/agent/dispatches/{id}/events"    ReadDispatch  => events::events;

@@ -1,6 +1,6 @@
 //! What outsiders are shown of the nouns. Decides nothing.
 
-use engine::port::{Key, Person, Record};
+use engine::port::{Key, Person, Record, Usage};
 use engine::runner::tested::{Tested, Verdict, definition};
 use model::{Runner, Session, State, Time};
 use serde_json::{Value, json};
@@ -18,7 +18,8 @@ pub(crate) fn day(time: Time) -> jiff::civil::Date {
     jiff::tz::Offset::UTC.to_datetime(time).date()
 }
 
-pub(crate) fn dispatch(record: &Record) -> Value {
+/// A dispatch and what its models used.
+pub(crate) fn dispatch(record: &Record, used: &Usage) -> Value {
     let dispatch = &record.dispatch;
     let (state, stop_reason) = match record.state {
         State::Queued => ("queued", None),
@@ -46,7 +47,25 @@ pub(crate) fn dispatch(record: &Record) -> Value {
         "created": time(dispatch.created),
         "changed": time(record.changed),
         "last_event": record.last,
+        "usage": usage(used),
     })
+}
+
+/// What models used. Of requests whose endpoint did not say, or that have no price, it says how many
+/// there are, so that nobody takes a part for the whole.
+pub(crate) fn usage(usage: &Usage) -> Value {
+    let mut shown = json!({
+        "requests": usage.requests,
+        "input_tokens": usage.tokens.input,
+        "cached_tokens": usage.tokens.cached,
+        "output_tokens": usage.tokens.output,
+        "unknown": usage.unknown,
+        "unpriced": usage.unpriced,
+    });
+    if let Some(cost) = usage.cost_micros {
+        shown["cost_micros"] = cost.into();
+    }
+    shown
 }
 
 pub(crate) fn session(session: &Session) -> Value {

@@ -87,6 +87,11 @@ pub enum Action {
         /// On whose behalf it runs.
         owner: UserId,
     },
+    /// See what models used, and what it cost.
+    ReadUsage {
+        /// For whom.
+        owner: UserId,
+    },
     /// Say something to a dispatch, stop its turn, cancel or resume it, forget its conversation.
     SteerDispatch {
         /// On whose behalf it runs.
@@ -214,7 +219,9 @@ impl Decision {
 pub fn authorize(principal: &Principal, action: &Action) -> Decision {
     match action {
         Action::ReadSelf | Action::ReadCatalog => reads(principal),
-        Action::ReadDispatch { owner } => first_of([reads(principal), belongs(principal, *owner)]),
+        Action::ReadDispatch { owner } | Action::ReadUsage { owner } => {
+            first_of([reads(principal), belongs(principal, *owner)])
+        }
         Action::SteerDispatch { owner } | Action::CreateWorkspace { owner } => {
             first_of([works(principal), belongs(principal, *owner)])
         }
@@ -347,7 +354,9 @@ mod tests {
         for action in [Action::ReadSelf, Action::ReadCatalog] {
             check(&action, [no_read, Allow, Allow, Allow, Allow]);
         }
-        check(&Action::ReadDispatch { owner: jane }, [no_read, Allow, Allow, not_yours, Allow]);
+        for action in [Action::ReadDispatch { owner: jane }, Action::ReadUsage { owner: jane }] {
+            check(&action, [no_read, Allow, Allow, not_yours, Allow]);
+        }
         check(&Action::AnswerInvite, [no_agent, no_agent, Allow, Allow, Allow]);
         for action in [
             Action::SteerDispatch { owner: jane },

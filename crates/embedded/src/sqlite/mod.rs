@@ -1,4 +1,5 @@
-//! The ledger, the directory and the proposals in one `SQLite` file: `remit.sqlite` in the data directory.
+//! The ledger, the directory, the proposals and what models used in one `SQLite` file: `remit.sqlite`
+//! in the data directory.
 //!
 //! One thread writes and groups what waits into one transaction and one sync; a few threads read.
 //! What a power cut or kill -9 leaves is what was acknowledged, and whole. Nothing here knows what
@@ -12,6 +13,7 @@ mod members;
 mod proposals;
 mod read;
 mod row;
+mod usage;
 mod write;
 
 mod checkpoint;
@@ -28,10 +30,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use engine::port::{
-    Accepted, Append, Departure, Directory, DispatchQuery, Durability, Followed, Invite, Key,
-    KeyHash, Ledger, LedgerError, Login, Member, MemberChange, Membership, Memberships,
-    NewDispatch, NewTurn, Page, Person, ProposalQuery, ProposalRecord, Proposals, Record,
-    Workspace,
+    Accepted, Append, Charge, Charged, Departure, Directory, DispatchQuery, Durability, Followed,
+    Invite, Key, KeyHash, Ledger, LedgerError, Login, Member, MemberChange, Membership,
+    Memberships, ModelCall, NewDispatch, NewTurn, Page, Person, ProposalQuery, ProposalRecord,
+    Proposals, Record, Usage, UsageBook, UsageQuery, UsageRow, Workspace,
 };
 use model::{
     CommitId, DispatchId, Entry, Event, EventId, InviteId, KeyId, Proposal, ProposalId, Role,
@@ -348,6 +350,29 @@ impl Proposals for SqliteLedger {
 
     async fn standings(&self, id: ProposalId) -> Result<Vec<Standing>, LedgerError> {
         self.readers.read(move |c| proposals::standings(c, id)).await
+    }
+}
+
+#[async_trait]
+impl UsageBook for SqliteLedger {
+    async fn add_call(&self, call: ModelCall) -> Result<(), LedgerError> {
+        let add = move |c: &Connection| Ok((usage::add(c, &call)?, Change::NONE));
+        self.writer.write(Durability::Relaxed, add).await
+    }
+
+    async fn usage(&self, query: UsageQuery) -> Result<Page<UsageRow>, LedgerError> {
+        self.readers.read(move |c| usage::rows(c, &query)).await
+    }
+
+    async fn usage_of(
+        &self,
+        dispatches: Vec<DispatchId>,
+    ) -> Result<Vec<(DispatchId, Usage)>, LedgerError> {
+        self.readers.read(move |c| usage::of_dispatches(c, &dispatches)).await
+    }
+
+    async fn charged(&self, whose: Charged) -> Result<Charge, LedgerError> {
+        self.readers.read(move |c| usage::charged(c, whose)).await
     }
 }
 

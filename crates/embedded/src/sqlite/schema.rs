@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("002_members.sql"),
     include_str!("003_logins.sql"),
     include_str!("004_proposals.sql"),
+    include_str!("005_usage.sql"),
 ];
 
 /// Statements that each connection keeps prepared.

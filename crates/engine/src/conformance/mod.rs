@@ -8,5 +8,6 @@ pub mod directory;
 pub mod ledger;
 pub mod membership;
 pub mod proposals;
+pub mod usage;
 
 pub mod fixture;

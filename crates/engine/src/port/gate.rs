@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use async_trait::async_trait;
-use model::{DispatchId, Event, ModelApi, Runner, RunnerName, UserId};
+use model::{DispatchId, Event, ModelApi, Runner, RunnerName, TurnId, UserId};
 use tokio::sync::mpsc;
 
 use super::backend::Door;
@@ -37,4 +37,7 @@ pub trait Gate: Send + Sync + 'static {
 }
 
 /// The doors of one sandbox are served while this lives.
-pub trait OpenGate: Send + Sync + Debug {}
+pub trait OpenGate: Send + Sync + Debug {
+    /// From now on, what is called through the doors is called for this turn.
+    fn turn(&self, turn: &TurnId);
+}

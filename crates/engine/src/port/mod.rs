@@ -7,6 +7,7 @@ pub mod gate;
 pub mod ledger;
 pub mod membership;
 pub mod proposals;
+pub mod usage;
 
 pub use backend::{
     AdoptError, Backend, BoxDelta, BoxMount, Door, Exit, Fingerprint, Launch, Running, StartError,
@@ -21,3 +22,6 @@ pub use ledger::{
 };
 pub use membership::{Departure, Followed, Invite, Member, MemberChange, Membership, Memberships};
 pub use proposals::{ProposalQuery, ProposalRecord, ProposalState, Proposals};
+pub use usage::{
+    Charge, Charged, ModelCall, Tokens, Usage, UsageBook, UsageBy, UsageQuery, UsageRow,
+};

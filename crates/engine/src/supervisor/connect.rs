@@ -70,6 +70,9 @@ impl Supervisor {
             Some((_, since)) => self.reply_since(*since).await?,
             None => String::new(),
         };
+        if let (Some(gate), Some(turn)) = (&self.gate, &self.turn) {
+            gate.turn(&turn.turn);
+        }
         let snapshot = Some(snapshot).filter(|snapshot| !snapshot.is_empty());
         let context = self.context(self.dispatch.start.resumes(), snapshot, reply)?;
         let mut course = Course::new(adapter(runner, context), self.bounds());

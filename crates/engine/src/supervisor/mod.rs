@@ -296,6 +296,9 @@ impl Supervisor {
         let about = ask.prompt.chars().take(ABOUT_CHARS_MAX).collect();
         self.turn = Some(KeptTurn { turn: ask.turn.clone(), about, started: now, over: None });
         self.begun = ask.number;
+        if let Some(gate) = &self.gate {
+            gate.turn(&ask.turn);
+        }
         self.rest(false);
         self.times.turn = times::after(self.dispatch.limits.turn);
         let Some(agent) = &mut self.agent else { return Err(Ending::internal()) };

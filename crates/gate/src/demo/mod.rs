@@ -23,17 +23,20 @@ use hyper::{Response, StatusCode};
 
 use self::act::Answer;
 use self::conversation::Conversation;
+use crate::account::Account;
 use crate::broker::Serving;
 use crate::redact::Redactor;
 use crate::refusal::{Refusal, whole_json};
-use crate::relay::{Account, Body, Relay};
+use crate::relay::{Body, Relay};
 use crate::route::{Ask, Call};
 use crate::talk;
 use crate::talk::form::Names;
-use crate::usage::{Framing, Meter, Used};
+use crate::usage::Used;
 
 /// The name of the demo model.
 pub const MODEL: &str = "remit-demo";
+/// What it is accounted under, where endpoints have names.
+pub(crate) const ENDPOINT: &str = "demo";
 /// How it is shown to people.
 pub(crate) const TITLE: &str = "demo model (scripted, not AI)";
 /// Bodies from this size on are read on a thread that may take its time.
@@ -41,10 +44,13 @@ const LARGE_BYTES: usize = 512 << 10;
 
 /// The demo model's answer.
 pub(crate) async fn answer(serving: &Arc<Serving>, ask: Ask) -> Result<Response<Body>, Refusal> {
-    let started = serving.clock().instant();
     let (call, bytes) = (ask.call, ask.body.bytes.clone());
     let size = bytes.len();
     let input = tokens(size);
+    let mut account = Account::new(serving, ENDPOINT, MODEL, size);
+    if call.counts() {
+        account = account.free();
+    }
     let Thought { conversation, names, answer } = if bytes.len() < LARGE_BYTES {
         think(call, &bytes)?
     } else {
@@ -56,18 +62,8 @@ pub(crate) async fn answer(serving: &Arc<Serving>, ask: Ask) -> Result<Response<
     if let Some(count) = call.count(size) {
         return Ok(whole_json(StatusCode::OK, count.to_string().into()));
     }
-    let used = Used { input, output: answer.tokens() };
-    let account = Account {
-        reports: serving.caller.reports.clone(),
-        tasks: serving.tasks.clone(),
-        clock: serving.clock(),
-        started,
-        model: MODEL.to_owned(),
-        meter: Meter::new(Framing::Json),
-        known: Some(used),
-        told: None,
-        settled: false,
-    };
+    let used = Used { input, cached: 0, output: answer.tokens() };
+    account.known = Some(used);
     let said = speak::Said { api: call.api(), conversation, names, answer, used };
     Ok(respond(said, account))
 }

@@ -118,7 +118,8 @@ impl Dice {
             let (first, second) = arguments.split_at(1);
             pieces.extend([first, second].map(|part| Piece::Arguments(part.to_owned())));
         }
-        let used = Used { input: 1 + self.roll(999), output: 1 + self.roll(999) };
+        let (input, output) = (1 + self.roll(999), 1 + self.roll(999));
+        let used = Used { input, output, cached: 0 };
         pieces.push(Piece::Used(used));
         let calls_or = |other| if calls > 0 { Stop::Calls } else { other };
         let stop = [calls_or(Stop::End), Stop::Length, Stop::Refused];

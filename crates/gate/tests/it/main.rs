@@ -7,3 +7,4 @@ mod doors;
 mod failing;
 mod passing;
 mod translating;
+mod usage;

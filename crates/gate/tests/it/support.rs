@@ -6,12 +6,14 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use engine::port::{Caller, Clock, Door, Gate, OpenGate};
+use embedded::sqlite::SqliteLedger;
+use embedded::system::{RandomIds, SystemClock};
+use engine::port::{Caller, Door, Gate, OpenGate, Usage, UsageBook};
 use engine::task::{TaskKind, Tasks};
 use gate::{Broker, Endpoint, EndpointParts, Limits, Secret, Setup};
-use model::{DispatchId, Event, ModelApi, Time, UserId};
+use model::{DispatchId, Event, ModelApi, UserId};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -29,22 +31,41 @@ pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.expect("within a minute")
 }
 
-struct RealClock;
+/// A broker, and the ledger that it writes usage to.
+#[derive(Debug)]
+pub(crate) struct House {
+    pub(crate) broker: Broker,
+    pub(crate) ledger: Arc<SqliteLedger>,
+    _folder: tempfile::TempDir,
+}
 
-impl Clock for RealClock {
-    fn now(&self) -> Time {
-        Time::from_ms(0)
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
-    fn instant(&self) -> Instant {
-        Instant::now()
+impl House {
+    /// What the calls of a sandbox used.
+    pub(crate) async fn usage(&self, sandbox: &Sandbox) -> Usage {
+        let used = self.ledger.usage_of(vec![sandbox.dispatch()]).await.expect("readable");
+        used.first().map(|(_, usage)| *usage).unwrap_or_default()
     }
 }
 
-pub(crate) fn broker(endpoints: Vec<Endpoint>, limits: Limits) -> Broker {
-    let clock = Arc::new(RealClock);
-    Broker::new(Setup { endpoints, limits, tasks: Tasks::new(), clock }).expect("a broker")
+impl std::ops::Deref for House {
+    type Target = Broker;
+    fn deref(&self) -> &Broker {
+        &self.broker
+    }
+}
+
+pub(crate) fn broker(endpoints: Vec<Endpoint>, limits: Limits) -> House {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ledger = Arc::new(SqliteLedger::open(folder.path()).expect("a ledger"));
+    let setup = Setup {
+        endpoints,
+        limits,
+        tasks: Tasks::new(),
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(RandomIds),
+        book: ledger.clone(),
+    };
+    House { broker: Broker::new(setup).expect("a broker"), ledger, _folder: folder }
 }
 
 pub(crate) fn endpoint(api: ModelApi, address: SocketAddr) -> Endpoint {
@@ -59,6 +80,10 @@ pub(crate) fn endpoint(api: ModelApi, address: SocketAddr) -> Endpoint {
         max_tokens: None,
     })
     .expect("a good endpoint")
+}
+
+fn dispatch(address: SocketAddr) -> DispatchId {
+    DispatchId::from_uuid(Uuid::from_u128(u128::from(address.port())))
 }
 
 /// One sandbox, as far as the gate knows it.
@@ -97,7 +122,7 @@ impl Sandbox {
         doors.extend(socket.map(|path| Door::Unix(UnixListener::bind(path).expect("a socket"))));
         let (sender, reports) = mpsc::channel(64);
         let caller = Caller {
-            dispatch: DispatchId::from_uuid(Uuid::from_u128(u128::from(address.port()))),
+            dispatch: dispatch(address),
             subject: UserId::from_uuid(Uuid::from_u128(1)),
             runner: runner.parse().expect("a name"),
             model_api,
@@ -105,6 +130,10 @@ impl Sandbox {
         };
         let open = soon(broker.open(caller, doors)).await.expect("open doors");
         Self { address, reports, open: Some(open) }
+    }
+
+    pub(crate) fn dispatch(&self) -> DispatchId {
+        dispatch(self.address)
     }
 
     /// Sends a request and reads the answer whole.

@@ -12,6 +12,7 @@ pub(crate) mod runner;
 pub(crate) mod session;
 pub(crate) mod show;
 pub(crate) mod up;
+pub(crate) mod usage;
 pub(crate) mod ws;
 
 use crate::client::Client;

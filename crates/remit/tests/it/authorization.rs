@@ -39,6 +39,7 @@ const EXPECTED: &[(&str, &str, [u16; 5])] = &[
     ("GET", "/agent/sessions", [401, 200, 200, 200, 200]),
     ("GET", "/agent/sessions/{id}/history", [401, 404, 200, 200, 200]),
     ("POST", "/agent/invocations", [401, 404, 403, 202, 404]),
+    ("GET", "/agent/usage", [401, 200, 200, 200, 200]),
     ("GET", "/agent/dispatches", [401, 200, 200, 200, 200]),
     ("GET", "/agent/dispatches/{id}", [401, 404, 200, 200, 200]),
     ("GET", "/agent/dispatches/{id}/events", [401, 404, 200, 200, 200]),

@@ -24,4 +24,5 @@ mod random_kills;
 mod secrets;
 mod sharing;
 mod start;
+mod usage;
 mod workspaces;

@@ -36,7 +36,9 @@ struct Held {
     _caller: Caller,
 }
 
-impl OpenGate for Held {}
+impl OpenGate for Held {
+    fn turn(&self, _turn: &model::TurnId) {}
+}
 
 #[async_trait]
 impl Gate for Shut {

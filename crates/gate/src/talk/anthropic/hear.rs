@@ -10,7 +10,7 @@ use crate::usage::Used;
 /// A streamed answer.
 #[derive(Default)]
 pub(crate) struct Stream {
-    used: Used,
+    used: Option<Used>,
     over: bool,
 }
 
@@ -68,11 +68,13 @@ struct Failure {
 }
 
 impl Usage {
-    fn raise(&self, used: &mut Used) {
+    fn raise(&self, used: &mut Option<Used>) {
+        let used = used.get_or_insert_default();
         let input =
             [self.input_tokens, self.cache_creation_input_tokens, self.cache_read_input_tokens];
         let input = input.into_iter().flatten().fold(0, u64::saturating_add);
         used.input = used.input.max(input);
+        used.cached = used.cached.max(self.cache_read_input_tokens.unwrap_or(0));
         used.output = used.output.max(self.output_tokens.unwrap_or(0));
     }
 }
@@ -106,7 +108,7 @@ impl Hear for Stream {
             }
         }
         if event.kind == "message_stop" {
-            pieces.push(Piece::Used(self.used));
+            pieces.extend(self.used.map(Piece::Used));
             self.over = true;
         }
         Ok(())
@@ -145,12 +147,13 @@ impl Block {
 /// A whole answer.
 pub(crate) fn whole(body: &[u8]) -> Result<Vec<Piece>, Fault> {
     let message: Message = serde_json::from_slice(body).map_err(|_| Fault::Garbled)?;
-    let mut used = Used::default();
+    let mut used = None;
     if let Some(usage) = message.usage {
         usage.raise(&mut used);
     }
     let stop = message.stop_reason.as_deref().map(stop).ok_or(Fault::Garbled)?;
     let mut pieces: Vec<_> = message.content.into_iter().flat_map(Block::whole).collect();
-    pieces.extend([Piece::Used(used), Piece::Stop(stop)]);
+    pieces.extend(used.map(Piece::Used));
+    pieces.push(Piece::Stop(stop));
     Ok(pieces)
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::super::form::{Piece, Stop};
 use super::super::hear::{Fault, Hear, ended};
-use crate::usage::Used;
+use crate::usage::{Details, Used, cached};
 
 /// A streamed answer.
 pub(crate) struct Stream {
@@ -63,12 +63,17 @@ struct Function {
 struct Usage {
     prompt_tokens: Option<u64>,
     completion_tokens: Option<u64>,
+    prompt_tokens_details: Option<Details>,
 }
 
 impl Usage {
     fn used(&self) -> Used {
         let count = |count: Option<u64>| count.unwrap_or(0);
-        Used { input: count(self.prompt_tokens), output: count(self.completion_tokens) }
+        Used {
+            input: count(self.prompt_tokens),
+            cached: cached(self.prompt_tokens_details.as_ref()),
+            output: count(self.completion_tokens),
+        }
     }
 }
 

@@ -94,7 +94,7 @@ fn completion(voice: &Voice, object: &str, choices: &Value) -> Value {
 }
 
 fn usage(used: Used) -> Value {
-    let Used { input, output } = used;
+    let Used { input, output, .. } = used;
     let total = input.saturating_add(output);
     json!({ "prompt_tokens": input, "completion_tokens": output, "total_tokens": total })
 }

@@ -60,6 +60,7 @@ struct Usage {
     tool_use_prompt_token_count: Option<u64>,
     candidates_token_count: Option<u64>,
     thoughts_token_count: Option<u64>,
+    cached_content_token_count: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -103,6 +104,7 @@ impl Usage {
         let sum = |a: Option<u64>, b: Option<u64>| a.unwrap_or(0).saturating_add(b.unwrap_or(0));
         Used {
             input: sum(self.prompt_token_count, self.tool_use_prompt_token_count),
+            cached: self.cached_content_token_count.unwrap_or(0),
             output: sum(self.candidates_token_count, self.thoughts_token_count),
         }
     }

@@ -97,7 +97,7 @@ fn response(voice: &Voice, parts: &Value, stop: Option<Stop>) -> Value {
 }
 
 fn usage(used: Used) -> Value {
-    let Used { input, output } = used;
+    let Used { input, output, .. } = used;
     let total = input.saturating_add(output);
     json!({ "promptTokenCount": input, "candidatesTokenCount": output, "totalTokenCount": total })
 }

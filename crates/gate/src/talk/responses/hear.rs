@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::super::form::{Piece, Stop};
 use super::super::hear::{Fault, Hear, ended};
-use crate::usage::Used;
+use crate::usage::{Details, Used, cached};
 
 /// A streamed answer.
 #[derive(Default)]
@@ -59,6 +59,7 @@ struct Response {
 struct Usage {
     input_tokens: Option<u64>,
     output_tokens: Option<u64>,
+    input_tokens_details: Option<Details>,
 }
 
 #[derive(Deserialize)]
@@ -152,7 +153,8 @@ impl Response {
         let count = |count: Option<u64>| count.unwrap_or(0);
         let used = self.usage.as_ref().map(|usage| {
             let (input, output) = (count(usage.input_tokens), count(usage.output_tokens));
-            Piece::Used(Used { input, output })
+            let cached = cached(usage.input_tokens_details.as_ref());
+            Piece::Used(Used { input, cached, output })
         });
         let reason = self.incomplete_details.as_ref().and_then(|it| it.reason.as_deref());
         let stop = match reason {

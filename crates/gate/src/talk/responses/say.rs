@@ -263,7 +263,7 @@ fn response(voice: &Voice, status: &str, output: &Value, incomplete: Option<&str
 }
 
 fn usage(used: Used) -> Value {
-    let Used { input, output } = used;
+    let Used { input, output, .. } = used;
     json!({
         "input_tokens": input,
         "input_tokens_details": { "cached_tokens": 0 },
