@@ -244,6 +244,8 @@ impl Moving<'_> {
                 Err(paths) => return self.hold(stage, hold_as, paths, locked),
             };
             if tree == theirs {
+                drop(locked);
+                repository.keep(self.ours, stage)?;
                 return Ok(Outcome::Unchanged { view: self.ours, refusals: self.refusals });
             }
             let changed = Trees { store: &repository.store, stage: Some(&stage) }
@@ -361,6 +363,19 @@ pub(crate) struct Move<'a> {
 }
 
 impl Repository {
+    /// Writes what is staged, durably, if the state of a view that it holds is not there yet: no commit will hold that
+    /// state, but the view's next change-set is compared with it.
+    fn keep(&self, view: TreeId, stage: Stage) -> Result<(), Error> {
+        if self.store.find(Kind::Tree, view.raw())?.is_some() {
+            return Ok(());
+        }
+        if let Some(packed) = stage.finish()? {
+            packed.sync()?;
+            self.packed();
+        }
+        Ok(())
+    }
+
     /// Writes what is staged and moves a ref if it still points where it did, all durably.
     pub(crate) fn publish(
         &self,

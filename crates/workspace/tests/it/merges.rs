@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use workspace::{Change, FileMode, Outcome, Trailer};
+use workspace::{Change, FileMode, Outcome, Repository, Trailer};
 
 use crate::house::{House, by, committed, git, pairs, write};
 
@@ -90,6 +90,25 @@ fn the_same_change_twice_is_no_conflict() {
     committed(house.land(start, None, house.overlay_delta(start, &upper)));
     let outcome = house.land(start, None, house.overlay_delta(start, &upper));
     assert!(matches!(outcome, Outcome::Unchanged { .. }), "{outcome:?}");
+}
+
+#[test]
+fn whoever_did_what_another_did_already_goes_on() {
+    let house = House::new(&[("a", "1"), ("b", "2"), ("c", "3")]);
+    let start = house.head();
+    let (one, two) = (house.make_directory("one"), house.make_directory("two"));
+    write(&one, "a", "same");
+    write(&one, "b", "one");
+    write(&two, "a", "same");
+    committed(house.land(start, None, house.overlay_delta(start, &one)));
+    let outcome = house.land(start, None, house.overlay_delta(start, &two));
+    let Outcome::Unchanged { view, .. } = outcome else { panic!("made a commit: {outcome:?}") };
+    write(&two, "c", "two");
+    let again =
+        House::beside(house.directory.path(), Repository::open(&house.path("folder.git")).unwrap());
+    committed(again.land(start, Some(view), again.overlay_delta(start, &two)));
+    assert_eq!(again.files(), pairs(&[("a", "same"), ("b", "one"), ("c", "two")]));
+    house.judge();
 }
 
 #[test]
