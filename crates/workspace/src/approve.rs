@@ -16,6 +16,7 @@ use crate::{
     patch::with_hunks,
     path::Shown,
     point::Point,
+    policy::fold,
     review::Reviewing,
     text::as_text,
     tree,
@@ -170,7 +171,7 @@ impl Repository {
             return if moved { Ok(Landing::Landed(prepared)) } else { Err(moved_under_lock()) };
         }
         let theirs = self.tree_of(head)?;
-        let moved = self.moved_since(&theirs, &changes)?;
+        let moved = self.moved_since([&before, &theirs], &changes)?;
         if !moved.is_empty() {
             return Ok(Landing::Moved(moved));
         }
@@ -216,7 +217,11 @@ impl Repository {
     }
 
     /// The paths that do not stand as they stood when the approval was made.
-    fn moved_since(&self, now: &TreeId, changes: &[Changed]) -> Result<Vec<TreePath>, Error> {
+    fn moved_since(
+        &self,
+        [before, now]: [&TreeId; 2],
+        changes: &[Changed],
+    ) -> Result<Vec<TreePath>, Error> {
         let mut moved = Vec::new();
         let cleared: HashSet<&TreePath> =
             changes.iter().filter(|it| it.after.is_none()).map(|it| &it.path).collect();
@@ -228,7 +233,10 @@ impl Repository {
                 }
                 // A directory may stand there if all that is in it goes with this very approval.
                 None => match there {
-                    None => !self.is_below_file(now, &changed.path, &cleared)?,
+                    None => {
+                        !self.is_below_file(now, &changed.path, &cleared)?
+                            && !self.has_new_twin([before, now], &changed.path, &cleared)?
+                    }
                     Some(entry) if entry.is_tree() => {
                         let empty = TreeId::EMPTY;
                         let below = self.trees().changes(&empty, &TreeId::new(entry.id))?;
@@ -254,6 +262,36 @@ impl Repository {
             let there = self.trees().at(now, &above)?;
             if there.is_some_and(|entry| !entry.is_tree()) {
                 return Ok(!cleared.contains(&above));
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a name has come since that only its case tells from one of the path's.
+    fn has_new_twin(
+        &self,
+        [before, now]: [&TreeId; 2],
+        path: &TreePath,
+        cleared: &HashSet<&TreePath>,
+    ) -> Result<bool, Error> {
+        let mut directory = self.trees().read(now.raw())?;
+        for path in path.above().chain([path.clone()]) {
+            match directory.get(path.name().as_bytes()) {
+                Some(entry) if entry.is_tree() => directory = self.trees().read(&entry.id)?,
+                Some(_) => return Ok(false),
+                None => {
+                    let folded = fold(path.name());
+                    for name in directory.keys().filter_map(|name| str::from_utf8(name).ok()) {
+                        let twin = path.beside(name);
+                        if fold(name) == folded
+                            && !cleared.contains(&twin)
+                            && self.trees().at(before, &twin)?.is_none()
+                        {
+                            return Ok(true);
+                        }
+                    }
+                    return Ok(false);
+                }
             }
         }
         Ok(false)

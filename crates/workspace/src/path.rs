@@ -58,6 +58,12 @@ impl TreePath {
         Self(format!("{}/{}", self.0, inner.0))
     }
 
+    /// The path of what is called `name` in the directory that holds this.
+    pub(crate) fn beside(&self, name: &str) -> Self {
+        let inside = self.0.len() - self.name().len();
+        Self(format!("{}{name}", &self.0[..inside]))
+    }
+
     /// Whether `self` is a directory above `other`.
     pub(crate) fn is_above(&self, other: &Self) -> bool {
         other.0.strip_prefix(self.0.as_str()).is_some_and(|rest| rest.starts_with('/'))

@@ -229,7 +229,14 @@ fn what_was_made_ready_never_overwrites_what_changed_since() {
     }
     let held = house.propose(&upper);
     let prepared = house.prepare(&held, &Choice::All).unwrap();
-    for (path, moved) in [("a", "a"), ("new", "new"), ("e", "e/f"), ("e/f/g", "e/f")] {
+    for (path, moved) in [
+        ("a", "a"),
+        ("new", "new"),
+        ("e", "e/f"),
+        ("e/f/g", "e/f"),
+        ("NEW", "new"),
+        ("E/other", "e/f"),
+    ] {
         let folder = House::new(&[("unused", "")]);
         let copy = folder.path("copy.git");
         let copied = std::process::Command::new("cp")
