@@ -46,7 +46,17 @@ impl House {
     }
 
     pub(crate) fn new(seeds: &[(&str, &str)]) -> Self {
-        let directory = TempDir::new().unwrap();
+        Self::new_in(TempDir::new().unwrap(), seeds)
+    }
+
+    /// A house where syncing costs nothing, for tests of what is written rather than of when.
+    pub(crate) fn new_in_memory(seeds: &[(&str, &str)]) -> Self {
+        let shared = Path::new("/dev/shm");
+        let directory = if shared.is_dir() { TempDir::new_in(shared) } else { TempDir::new() };
+        Self::new_in(directory.unwrap(), seeds)
+    }
+
+    fn new_in(directory: TempDir, seeds: &[(&str, &str)]) -> Self {
         let seeds: Vec<_> = seeds
             .iter()
             .map(|(path, content)| Seed {

@@ -17,7 +17,7 @@ use workspace::{FileMode, Outcome, TreeId};
 use crate::house::{House, committed, output, write};
 
 /// A folder as path → (mode, content).
-type Shown = BTreeMap<String, (FileMode, Vec<u8>)>;
+pub(crate) type Shown = BTreeMap<String, (FileMode, Vec<u8>)>;
 
 /// An overlay over a checkout of the head.
 struct Overlay {
@@ -55,7 +55,7 @@ impl Overlay {
     }
 }
 
-fn read_all(top: &Path, directory: &Path, shown: &mut Shown) {
+pub(crate) fn read_all(top: &Path, directory: &Path, shown: &mut Shown) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         let metadata = fs::symlink_metadata(&path).unwrap();
