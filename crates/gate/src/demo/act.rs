@@ -25,8 +25,11 @@ pub(super) struct Answer {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Speech {
     Text(String),
-    /// So many words, `w1 w2 …`.
-    Words(u32),
+    /// So many words, `w1 w2 …`, spread over so long.
+    Words {
+        words: u32,
+        over: Duration,
+    },
 }
 
 impl Answer {
@@ -38,7 +41,7 @@ impl Answer {
     pub(super) fn tokens(&self) -> u64 {
         let spoken = self.speech.iter().map(|speech| match speech {
             Speech::Text(text) => super::tokens(text.len()),
-            Speech::Words(words) => u64::from(*words),
+            Speech::Words { words, .. } => u64::from(*words),
         });
         spoken.sum::<u64>() + if self.call.is_some() { 16 } else { 0 }
     }
@@ -115,11 +118,11 @@ impl<'a> Act<'a> {
             Command::WhichWord => self.say(&self.word()),
             Command::Run { command } => self.run(command)?,
             Command::Sleep { pause } => self.sleep(*pause),
-            Command::Say { words } => {
+            Command::Say { words, over } => {
                 if !self.now.speech.is_empty() {
                     self.now.speech.push(Speech::Text("\n".to_owned()));
                 }
-                self.now.speech.push(Speech::Words(*words));
+                self.now.speech.push(Speech::Words { words: *words, over: *over });
             }
         }
         Ok(())
@@ -347,7 +350,7 @@ mod tests {
             .iter()
             .map(|speech| match speech {
                 Speech::Text(text) => text.clone(),
-                Speech::Words(words) => format!("<{words} words>"),
+                Speech::Words { words, .. } => format!("<{words} words>"),
             })
             .collect()
     }

@@ -27,7 +27,7 @@ pub(super) enum Command {
     WhichWord,
     Run { command: String },
     Sleep { pause: Duration },
-    Say { words: u32 },
+    Say { words: u32, over: Duration },
 }
 
 /// A text is not made of commands. Nothing of it is done.
@@ -53,7 +53,11 @@ pub(super) const VERBS: &[(&str, &str, &str)] = &[
     ("what", "what word?", "the same"),
     ("run", "run COMMAND", "runs a shell command"),
     ("sleep", "sleep SECONDS", "waits, at most 600"),
-    ("say", "say N words", "streams N words, at most 100,000"),
+    (
+        "say",
+        "say N words [in S seconds]",
+        "streams N words, at most 100,000, spread over at most 600 s",
+    ),
 ];
 
 /// The commands of a text, in order: all of them, or the reason why none is done.
@@ -150,7 +154,7 @@ fn command(segment: &str) -> Result<Command, Misunderstood> {
         "remember" => word(rest).map(|word| Command::Remember { word }),
         "run" => Some(Command::Run { command: unquoted(rest).to_owned() }),
         "sleep" => pause(rest).map(|pause| Command::Sleep { pause }),
-        "say" => words(rest).map(|words| Command::Say { words }),
+        "say" => say(rest),
         _ => Some(Command::WhichWord),
     };
     command.ok_or_else(|| misused(verb))
@@ -197,9 +201,14 @@ fn pause(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok().filter(|pause| *pause <= SLEEP_MAX)
 }
 
-fn words(text: &str) -> Option<u32> {
-    let number = text.strip_suffix("words").or_else(|| text.strip_suffix("word"))?;
-    number.trim().parse().ok().filter(|words| *words <= WORDS_MAX)
+fn say(text: &str) -> Option<Command> {
+    let (count, over) = match text.split_once(" in ") {
+        Some((count, over)) => (count.trim_end(), pause(over.trim())?),
+        None => (text, Duration::ZERO),
+    };
+    let number = count.strip_suffix("words").or_else(|| count.strip_suffix("word"))?;
+    let words = number.trim().parse().ok().filter(|words| *words <= WORDS_MAX)?;
+    Some(Command::Say { words, over })
 }
 
 /// The text inside of quotes, if it stands in them as a whole.
@@ -241,7 +250,10 @@ mod tests {
         check("run ls -la", &[run("ls -la")]);
         check("sleep 0.5", &[Command::Sleep { pause: Duration::from_millis(500) }]);
         check("sleep 600 s", &[Command::Sleep { pause: SLEEP_MAX }]);
-        check("say 100000 words", &[Command::Say { words: WORDS_MAX }]);
+        let say = |words, over| Command::Say { words, over };
+        check("say 100000 words", &[say(WORDS_MAX, Duration::ZERO)]);
+        check("say 1 word in 1.5 s", &[say(1, Duration::from_millis(1500))]);
+        check("say 4 words in 600 seconds", &[say(4, SLEEP_MAX)]);
     }
 
     #[test]
@@ -287,6 +299,8 @@ mod tests {
             "say 100001 words",
             "say -1 words",
             "say many words",
+            "say 4 words in 601 seconds",
+            "say 4 words in a while",
             "read a b",
             "read a\u{7}b",
             "delete \"\"",

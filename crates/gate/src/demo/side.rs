@@ -97,7 +97,7 @@ mod tests {
     fn said(conversation: &Conversation) -> Option<String> {
         match answer(conversation)?.speech.pop()? {
             Speech::Text(text) => Some(text),
-            Speech::Words(_) => None,
+            Speech::Words { .. } => None,
         }
     }
 

@@ -21,7 +21,7 @@ use crate::usage::Used;
 /// While it sleeps, a streamed answer shows in this rhythm that it lives.
 const PING: Duration = Duration::from_secs(10);
 /// The words of one piece.
-const PIECE_WORDS: usize = 4;
+const PIECE_WORDS: u32 = 4;
 
 /// An answer, and what it answers.
 pub(super) struct Said {
@@ -41,7 +41,8 @@ pub(super) fn speak(said: Said) -> BoxStream<'static, Bytes> {
         let whole = async move {
             tokio::time::sleep(pause).await;
             let mut answer = say::Answer::default();
-            for piece in pieces {
+            for Timed { after, piece } in pieces {
+                tokio::time::sleep(after).await;
                 answer.add(piece);
             }
             Bytes::from(say::whole(api, &voice, &answer).to_string())
@@ -59,17 +60,29 @@ pub(super) fn speak(said: Said) -> BoxStream<'static, Bytes> {
         }
     });
     let last = std::iter::once(None);
-    let rest = pieces.map(Some).chain(last).map(move |piece| match piece {
-        Some(piece) => say.piece(piece),
-        None => say.close(),
+    let rest = pieces.map(Some).chain(last).map(move |timed| match timed {
+        Some(Timed { after, piece }) => (after, say.piece(piece)),
+        None => (Duration::ZERO, say.close()),
     });
-    let rest = rest.filter(|bytes| !bytes.is_empty());
-    stream::iter([first]).chain(waiting).chain(stream::iter(rest)).boxed()
+    let rest = rest.filter(|(_, bytes)| !bytes.is_empty());
+    let rest = stream::iter(rest).then(async |(after, bytes)| {
+        if !after.is_zero() {
+            tokio::time::sleep(after).await;
+        }
+        bytes
+    });
+    stream::iter([first]).chain(waiting).chain(rest).boxed()
+}
+
+/// A piece of an answer, and how long after the one before it comes.
+struct Timed {
+    after: Duration,
+    piece: Piece,
 }
 
 impl Said {
     /// Who speaks, and what.
-    fn into_pieces(self) -> (Voice, Box<dyn Iterator<Item = Piece> + Send>) {
+    fn into_pieces(self) -> (Voice, Box<dyn Iterator<Item = Timed> + Send>) {
         let Self { conversation, names, answer, used, .. } = self;
         let voice = Voice {
             id: format!("demo{}", conversation.turns.len()),
@@ -81,10 +94,14 @@ impl Said {
         // Unique in its conversation.
         let id = format!("call_demo{}", conversation.calls() + 1);
         let stop = if answer.call.is_some() { Stop::Calls } else { Stop::End };
-        let spoken = answer.speech.into_iter().flat_map(|speech| pieces(&speech)).map(Piece::Text);
+        let spoken = answer.speech.into_iter().flat_map(|speech| {
+            let after = pause_of_each(&speech);
+            pieces(&speech).map(move |text| Timed { after, piece: Piece::Text(text) })
+        });
         let called = answer.call.into_iter().flat_map(move |call| called(id.clone(), &call));
-        let end = [Piece::Used(used), Piece::Stop(stop)];
-        (voice, Box::new(spoken.chain(called).chain(end)))
+        let rest = called.chain([Piece::Used(used), Piece::Stop(stop)]);
+        let rest = rest.map(|piece| Timed { after: Duration::ZERO, piece });
+        (voice, Box::new(spoken.chain(rest)))
     }
 }
 
@@ -101,19 +118,26 @@ fn pieces(speech: &Speech) -> Box<dyn Iterator<Item = String> + Send> {
     match speech {
         Speech::Text(text) => {
             let words: Vec<String> = text.split_inclusive(' ').map(str::to_owned).collect();
-            let pieces: Vec<String> = words.chunks(PIECE_WORDS).map(<[_]>::concat).collect();
+            let pieces: Vec<String> =
+                words.chunks(PIECE_WORDS as usize).map(<[_]>::concat).collect();
             Box::new(pieces.into_iter())
         }
-        Speech::Words(words) => {
+        Speech::Words { words, .. } => {
             let words = *words;
             let word = move |n| if n == words { format!("w{n}") } else { format!("w{n} ") };
-            let starts = (1..=words).step_by(PIECE_WORDS);
-            Box::new(
-                starts.map(move |start| {
-                    (start..=words).take(PIECE_WORDS).map(word).collect::<String>()
-                }),
-            )
+            let starts = (1..=words).step_by(PIECE_WORDS as usize);
+            Box::new(starts.map(move |start| {
+                (start..=words).take(PIECE_WORDS as usize).map(word).collect::<String>()
+            }))
         }
+    }
+}
+
+/// How long before each piece nothing is said.
+fn pause_of_each(speech: &Speech) -> Duration {
+    match speech {
+        Speech::Text(_) => Duration::ZERO,
+        Speech::Words { words, over } => *over / words.div_ceil(PIECE_WORDS).max(1),
     }
 }
 
@@ -121,11 +145,22 @@ fn pieces(speech: &Speech) -> Box<dyn Iterator<Item = String> + Send> {
 mod tests {
     use super::*;
 
+    fn words(words: u32, seconds: u64) -> Speech {
+        Speech::Words { words, over: Duration::from_secs(seconds) }
+    }
+
     #[test]
     fn words_are_counted_and_cut_into_pieces() {
-        let pieces: Vec<_> = pieces(&Speech::Words(6)).collect();
-        assert_eq!(pieces, ["w1 w2 w3 w4 ", "w5 w6"]);
-        assert_eq!(super::pieces(&Speech::Words(0)).count(), 0);
+        let said: Vec<_> = pieces(&words(6, 0)).collect();
+        assert_eq!(said, ["w1 w2 w3 w4 ", "w5 w6"]);
+        assert_eq!(pieces(&words(0, 0)).count(), 0);
+    }
+
+    #[test]
+    fn pieces_are_spread_over_the_time() {
+        assert_eq!(pause_of_each(&words(6, 4)), Duration::from_secs(2));
+        assert_eq!(pause_of_each(&words(6, 0)), Duration::ZERO);
+        assert_eq!(pause_of_each(&words(0, 4)), Duration::from_secs(4));
     }
 
     #[test]
