@@ -18,11 +18,11 @@ export interface Proposed {
 
 /** A proposal with what it changes, against the folder as it stands now. */
 export interface Proposal extends Proposed {
-  moved: boolean; conflicts: string[]; digest: string; refused: { path: string; reason: string }[]; files: FileDiff[];
+  head: string; moved: boolean; conflicts: string[]; digest: string; refused: { path: string; reason: string }[]; files: FileDiff[];
 }
 
 /** What is taken of one file. */
-export type Choice = { path: string } & ({ all: true } | { hunks: number[] });
+export type Choice = { path: string } & ({ all: true } | { hunks: number[] } | { content: string });
 /** What is taken of a proposal. The digest binds it to what was shown. */
 export type Approval = { digest: string } & ({ all: true } | { files: Choice[] });
 
