@@ -25,8 +25,8 @@ export async function launch() {
 }
 
 /** A page that remembers what it complained of and what it asked of other hosts. */
-export async function open(browser, { width, height }, origin, look = 'light') {
-  const context = await browser.newContext({ viewport: { width, height }, colorScheme: look, reducedMotion: 'reduce', deviceScaleFactor: 1 });
+export async function open(browser, { width, height }, origin, { touch = false } = {}) {
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme: 'light', reducedMotion: 'reduce', deviceScaleFactor: 1, hasTouch: touch, isMobile: touch });
   context.setDefaultTimeout(SEEN_MS);
   const page = await context.newPage();
   const complaints = [];

@@ -4,35 +4,11 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { faults, launch, open, SEEN_MS, sticksOut } from './browser.mjs';
 import { serve } from './server.mjs';
-
-const WIDE = { width: 1360, height: 860 };
-const PHONE = { width: 360, height: 740 };
-const STEP = { timeout: 180_000 };
+import { message, PHONE, say, STEP, untilDone, untilSaid, upTo, WIDE, wordsSaid } from './talk.mjs';
 
 let browser;
 before(async () => { browser = await launch(); }, STEP);
 after(async () => { await browser?.close(); }, STEP);
-
-const message = (page) => page.getByRole('textbox', { name: 'Message' });
-
-async function say(page, text) {
-  await message(page).fill(text);
-  await page.getByRole('button', { name: 'Send' }).click();
-}
-
-/** The numbers of the words that the demo model said in the last turn, as they stand on the page. */
-const wordsSaid = (page) => page.evaluate(() =>
-  [...document.querySelectorAll('article.turn:last-of-type .said')].flatMap((it) => [...it.textContent.matchAll(/\bw(\d+)\b/g)].map((found) => Number(found[1]))));
-
-const upTo = (count) => Array.from({ length: count }, (_, at) => at + 1);
-
-async function untilDone(page) {
-  await page.locator('article.turn').last().getByText('Done', { exact: true }).waitFor();
-}
-
-async function untilSaid(page, word) {
-  await page.waitForFunction((word) => document.querySelector('article.turn:last-of-type .answer')?.textContent.includes(word), word, { timeout: SEEN_MS });
-}
 
 /** Presses a key until it has had its effect: it counts only for what was seen for a moment. */
 async function pressUntilGone(page, key, gone) {
@@ -72,11 +48,26 @@ function journey(name, size) {
       });
 
       await t.test('reloads in the middle of a stream', STEP, async () => {
-        await say(page, 'say 4000 words; run sleep 2; say 1200 words');
+        await say(page, 'say 4000 words in 4 seconds; say 1200 words');
         await untilSaid(page, 'w40');
         await page.reload();
         await untilDone(page);
         assert.deepEqual(await wordsSaid(page), [...upTo(4000), ...upTo(1200)]);
+      });
+
+      await t.test('goes on when the server is killed while words stream', STEP, async () => {
+        await say(page, 'say 1600 words in 8 seconds');
+        await untilSaid(page, 'w100');
+        seen.serverIsAway(true);
+        await server.kill();
+        await page.getByText('The server is away').waitFor();
+        const before = await wordsSaid(page);
+        assert.ok(before.length < 1600, 'it was killed in the middle of an answer');
+        assert.deepEqual(before, upTo(before.length));
+        await server.again();
+        await untilDone(page);
+        seen.serverIsAway(false);
+        assert.deepEqual(await wordsSaid(page), upTo(1600));
       });
 
       await t.test('goes on when the server is killed in the middle of a turn', STEP, async () => {

@@ -10,19 +10,19 @@ import { createInterface } from 'node:readline';
 const PROGRAM = process.env.REMIT_E2E_PROGRAM;
 const START_MS = 60_000;
 const STOP_MS = 20_000;
+const COMMAND_MS = 240_000;
 
-export async function serve() {
+/** `before`: what is to be done to the folder of its data before it starts. */
+export async function serve({ before = () => {} } = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'remit-e2e-'));
+  const data = join(folder, 'data');
+  const env = { PATH: process.env.PATH, HOME: folder, XDG_CONFIG_HOME: folder };
   let child = null;
   let told = null;
   let said = '';
 
   async function start(listen) {
-    child = spawn(PROGRAM, ['up', '--data', join(folder, 'data'), '--listen', listen, '--json'], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { PATH: process.env.PATH, HOME: folder, XDG_CONFIG_HOME: folder },
-      cwd: folder,
-    });
+    child = spawn(PROGRAM, ['up', '--data', data, '--listen', listen, '--json'], { stdio: ['ignore', 'pipe', 'pipe'], env, cwd: folder });
     child.stderr.on('data', (bytes) => (said = (said + bytes).slice(-20_000)));
     told = JSON.parse(await firstLine(child, () => said));
   }
@@ -36,6 +36,7 @@ export async function serve() {
     clearTimeout(hard);
   }
 
+  before(data);
   await start('127.0.0.1:0');
   return {
     get url() { return told.url; },
@@ -45,6 +46,17 @@ export async function serve() {
     kill: () => end('SIGKILL'),
     /** Comes back on the same port, over the same folder. */
     again: () => start(new URL(told.url).host),
+    /** Another command of the program, on this machine, beside the server. */
+    async run(args) {
+      const command = spawn(PROGRAM, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...env, REMIT_SERVER__DATA: data }, cwd: folder });
+      let [out, err] = ['', ''];
+      command.stdout.on('data', (bytes) => (out += bytes));
+      command.stderr.on('data', (bytes) => (err += bytes));
+      const late = setTimeout(() => command.kill('SIGKILL'), COMMAND_MS);
+      const [code] = await once(command, 'close');
+      clearTimeout(late);
+      return { code, out, err };
+    },
     async stop() {
       await end('SIGTERM');
       await rm(folder, { recursive: true, force: true });

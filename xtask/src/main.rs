@@ -1,5 +1,6 @@
 //! Tasks of the repository: `ci`, `tidy`, `bench`, `dist`, `e2e`. Not shipped.
 
+mod agent;
 mod bench;
 mod ci;
 mod e2e;
