@@ -6,6 +6,21 @@ import { faults, launch, open, SEEN_MS, sticksOut } from './browser.mjs';
 import { serve } from './server.mjs';
 import { message, PHONE, say, STEP, untilDone, untilSaid, upTo, WIDE, wordsSaid } from './talk.mjs';
 
+const page = (title, links, more = '') => `---\ntype: note\ntitle: ${title}\n${more}---\n# ${title}\n\nSee ${links.map((it) => `[[${it}]]`).join(', ')}.\n`;
+const REVIEWED = 'verified:\n  - by: human:usr_e2e\n    at: 2026-01-01\n';
+/** Some pages that link to each other. */
+const PAGES = {
+  'birds/heron.md': page('Heron', ['reeds', 'kingfisher', 'pond'], REVIEWED),
+  'birds/kingfisher.md': page('Kingfisher', ['pond', 'reeds'], 'stale_after: 2020-01-01\n'),
+  'birds/bittern.md': page('Bittern', ['reeds', 'heron']),
+  'plants/reeds.md': page('Reeds', ['pond'], REVIEWED),
+  'plants/willow.md': page('Willow', ['pond', 'weaving']),
+  'pond.md': page('Pond', ['heron', 'willow', 'frogs']),
+  'frogs.md': page('Frogs', ['pond', 'heron']),
+  'weaving.md': page('Weaving baskets', ['willow', 'reeds', 'market']),
+  'market.md': page('Market days', ['weaving'], 'stale_after: 2020-01-01\n'),
+};
+
 let browser;
 before(async () => { browser = await launch(); }, STEP);
 after(async () => { await browser?.close(); }, STEP);
@@ -127,6 +142,31 @@ function journey(name, size) {
         await shot(`${name}-10-history`);
       });
 
+      await t.test('sees how pages hang together, as a list and as a picture', STEP, async () => {
+        for (const [path, content] of Object.entries(PAGES)) await server.ask('PUT', '/agent/workspace/file', { path, content });
+        await page.goto(`${server.url}/workspace/home/graph`);
+        const list = page.getByRole('list', { name: 'As a list' });
+        await list.getByRole('button', { name: /^Heron/ }).click();
+        await list.getByText('Links to').waitFor();
+        await list.getByRole('button', { name: 'Reeds', exact: true }).waitFor();
+        await shot(`${name}-9-graph-list`);
+        found.push(...await faults(page), ...await sticksOut(page));
+        if (phone) await page.getByRole('button', { name: 'As a picture' }).click();
+        const picture = page.getByRole('application');
+        await page.locator('[data-settled=true]').waitFor();
+        await shot(`${name}-9-graph`);
+        found.push(...await faults(page), ...await sticksOut(page));
+        await picture.focus();
+        await page.keyboard.press('Escape');
+        await page.keyboard.press('ArrowRight');
+        await page.keyboard.press('ArrowLeft');
+        const chosen = new URL(page.url()).searchParams.get('page');
+        assert.ok(chosen in PAGES || ['README.md', 'hello.md'].includes(chosen), `an arrow chooses a page: ${chosen}`);
+        await page.keyboard.press('Enter');
+        await page.waitForURL(`**/workspace/home/files/${chosen}`);
+        assert.deepEqual(found, []);
+      });
+
       await t.test('answers the questions of an agent that asks before it acts', STEP, async () => {
         await page.goto(`${server.url}/chat`);
         await page.getByRole('checkbox', { name: 'Asks first' }).check();
@@ -193,7 +233,7 @@ function journey(name, size) {
         const routes = {
           chat: '/chat', conversation: chat, dispatches: '/dispatches', timeline: dispatch, replay: `${dispatch}?view=replay`, changes: `${dispatch}?view=diff`,
           events: `${dispatch}?view=events`, files: '/workspace/home', page: '/workspace/home/files/hello.md', history: '/workspace/home/history',
-          members: '/workspace/home/members', keys: '/keys', inbox: '/inbox',
+          graph: `/workspace/home/graph${phone ? '?as=picture' : ''}`, members: '/workspace/home/members', keys: '/keys', inbox: '/inbox',
         };
         for (const look of ['light', 'dark']) {
           await page.emulateMedia({ colorScheme: look });

@@ -57,6 +57,13 @@ export async function serve({ before = () => {} } = {}) {
       clearTimeout(late);
       return { code, out, err };
     },
+    /** Asks the server with the key that it made. */
+    async ask(method, path, body) {
+      const headers = { 'x-api-key': told.key, 'content-type': 'application/json', accept: 'application/json, application/problem+json' };
+      const answer = await fetch(told.url + path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), signal: AbortSignal.timeout(COMMAND_MS) });
+      if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
+      return answer.json();
+    },
     async stop() {
       await end('SIGTERM');
       await rm(folder, { recursive: true, force: true });

@@ -15,6 +15,15 @@ use crate::agent;
 
 /// How long all the tests may take together.
 const TESTS_MAX: Duration = Duration::from_mins(20);
+/// The pictures of the guide, and the screenshots that they are.
+const GUIDE: &[(&str, &str)] = &[
+    ("chat", "wide-2-chat-edit"),
+    ("replay", "wide-6-replay"),
+    ("inbox", "phone-12-inbox"),
+    ("proposal", "wide-15-proposal"),
+    ("page", "wide-9-saved"),
+    ("graph", "wide-9-graph"),
+];
 /// How often it is looked whether they have ended.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -82,11 +91,33 @@ enum Outcome {
     Skipped(String),
 }
 
+/// What to do beside the tests.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Put the pictures of the guide in place anew.
+    #[arg(long)]
+    guide: bool,
+}
+
 /// Runs the browser tests, or says why they cannot run here.
-pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
+pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
     match tried(Tools::DEBIAN, root)? {
-        Outcome::Passed(shots) => say(&format!("the screenshots are in {}", shots.display())),
+        Outcome::Passed(shots) => {
+            if options.guide {
+                picture(&shots, &root.join("docs/guide/images"))?;
+            }
+            say(&format!("the screenshots are in {}", shots.display()));
+        }
         Outcome::Skipped(reason) => say(&format!("SKIPPED e2e: {reason}")),
+    }
+    Ok(())
+}
+
+fn picture(shots: &Path, guide: &Path) -> anyhow::Result<()> {
+    for (name, shot) in GUIDE {
+        let from = shots.join(format!("{shot}.png"));
+        let to = guide.join(format!("{name}.png"));
+        fs::copy(&from, to).with_context(|| format!("cannot take {}", from.display()))?;
     }
     Ok(())
 }
@@ -184,6 +215,19 @@ pub(crate) fn within(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_guide_has_the_pictures_that_the_tests_make() {
+        let guide = crate::root().join("docs/guide");
+        let text = fs::read_to_string(guide.join("workbench.md")).expect("the guide is there");
+        let mut shown: Vec<&str> =
+            text.split("](images/").skip(1).filter_map(|it| it.split(".png").next()).collect();
+        let mut made: Vec<&str> = GUIDE.iter().map(|(name, _)| *name).collect();
+        assert!(made.iter().all(|name| guide.join(format!("images/{name}.png")).exists()));
+        shown.sort_unstable();
+        made.sort_unstable();
+        assert_eq!(shown, made);
+    }
 
     #[test]
     fn where_no_browser_can_be_had_they_are_skipped_with_the_reason() {

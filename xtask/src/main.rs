@@ -24,7 +24,7 @@ enum Task {
     /// Makes the snapshot of the pages that is built into the program. Needs npm.
     Dist,
     /// Tries the pages in a real browser against the real program. Needs chromium and npm.
-    E2e,
+    E2e(e2e::Options),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -32,7 +32,7 @@ fn main() -> anyhow::Result<()> {
         Task::Ci => ci::run(&root()),
         Task::Tidy => tidy::run(&root()),
         Task::Dist => web::dist(&root()),
-        Task::E2e => e2e::run(&root()),
+        Task::E2e(options) => e2e::run(&root(), &options),
         Task::Bench(options) => bench::run(&root(), &options),
     }
 }

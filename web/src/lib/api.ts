@@ -80,7 +80,8 @@ export interface Dispatch {
   stop_reason: string | null; created: string; changed: string; last_event: string;
   usage?: Usage;
 }
-export interface Usage { input_tokens: number; output_tokens: number; requests: number; cost_micros?: number | null }
+/** `unknown`: requests whose endpoint did not say; `unpriced`: those that have no price. */
+export interface Usage { requests: number; input_tokens: number; cached_tokens?: number; output_tokens: number; unknown?: number; unpriced?: number; cost_micros?: number | null }
 export interface Dispatches { dispatches: Dispatch[]; next: string | null }
 
 export interface Key { id: string; label: string; scopes: string[]; created: string; expires: string | null; token?: string }
