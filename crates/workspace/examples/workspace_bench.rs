@@ -1,5 +1,5 @@
 //! The committer's figures beside those of the git program, in one run: `cargo run --release -p workspace --example
-//! bench [-- --json]`. Works in a temporary directory; never touches another repository.
+//! workspace_bench [-- --json]`. Works in a temporary directory; never touches another repository.
 
 #![expect(
     clippy::unwrap_used,
@@ -37,6 +37,7 @@ fn main() {
     sessions(&repository, directory.path(), &mut figures);
     many_folders(directory.path(), &mut figures);
     git(directory.path(), &mut figures);
+    against_git(&mut figures);
     traps(&repository, directory.path(), &mut figures);
     report(&figures);
 }
@@ -133,6 +134,9 @@ fn reads(repository: &Repository, figures: &mut Map<String, Value>) {
     put(figures, "log_50_p50_ms", many(&|| drop(repository.log(head, 50).unwrap())));
     put(figures, "diff_p50_ms", many(&|| drop(repository.diff(head).unwrap())));
     put(figures, "tree_p50_ms", many(&|| drop(repository.tree(head).unwrap())));
+    let log = repository.log(head, 2).unwrap();
+    let (before, after) = (log[1].tree, log[0].tree);
+    put(figures, "patch_p50_ms", many(&|| drop(repository.patch(before, after).unwrap())));
 }
 
 fn checkouts(repository: &Repository, directory: &Path, figures: &mut Map<String, Value>) {
@@ -243,6 +247,18 @@ fn git(directory: &Path, figures: &mut Map<String, Value>) {
     put(figures, "git_read_file_p50_ms", rounds(&|_| run(&["cat-file", "blob", &path])));
     put(figures, "git_log_50_p50_ms", rounds(&|_| run(&["log", "-50"])));
     put(figures, "git_diff_p50_ms", rounds(&|_| run(&["show", "--name-status", "HEAD"])));
+    put(figures, "git_patch_p50_ms", rounds(&|_| run(&["show", "--patch", "HEAD"])));
+    put(figures, "git_tree_p50_ms", rounds(&|_| run(&["ls-tree", "-r", "HEAD"])));
+}
+
+/// How many times faster than the git program, in this very run.
+fn against_git(figures: &mut Map<String, Value>) {
+    for name in ["commit", "read_file", "log_50", "diff", "patch", "tree"] {
+        let figure = |name: String| figures[&name].as_f64().unwrap();
+        let (ours, theirs) =
+            (figure(format!("{name}_p50_ms")), figure(format!("git_{name}_p50_ms")));
+        put(figures, &format!("{name}_times_faster_than_git"), theirs / ours);
+    }
 }
 
 /// What hostile folders cost: each a second at most.
