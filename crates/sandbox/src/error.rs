@@ -29,7 +29,7 @@ pub enum Error {
     /// A box of that id exists, or the cgroup of one that was not swept. Nothing was started.
     #[error("there is a box {0} already")]
     Exists(String),
-    /// Every uid of the range is leased. Try again once a box is gone.
+    /// Every uid of the range is leased, by this launcher or by others of this machine. Try again once a box is gone.
     #[error("all {0} uids of the range are in use")]
     NoUid(u32),
     /// The host side of a box could not be prepared. What was begun has been undone.

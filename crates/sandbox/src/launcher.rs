@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 #[expect(
     clippy::disallowed_types,
     reason = "poisoning is harmless here and parking_lot is a dependency"
@@ -24,7 +24,7 @@ use crate::plan::{Plan, Source};
 use crate::scratch::{self, Scratch, ScratchLimits};
 use crate::spec::{Owner, Spec};
 use crate::uids::{UidLease, UidRange, Uids};
-use crate::{Error, Report, Wall, net, probe, spec, template};
+use crate::{Error, Report, Wall, blocks, net, probe, spec, template};
 
 /// How a launcher works.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl Launcher {
         }
         let groups = Groups::find(&config.prefix);
         groups.prepare()?;
-        let uids = Uids::new(config.uids);
+        let uids = Uids::new(config.uids, Path::new(blocks::PLACE));
         let root = probe::is_root();
         let null = std::fs::File::options().read(true).write(true).open("/dev/null");
         let null = null.map_err(Error::host("open /dev/null"))?.into();

@@ -47,6 +47,7 @@
 #![expect(unsafe_code, reason = "namespaces, seccomp and landlock have no safe interface")]
 
 mod adopt;
+mod blocks;
 mod cgroup;
 mod child;
 mod enter;

@@ -1,7 +1,8 @@
-//! The host uids that boxes borrow, one each. Knows no box.
+//! The host uids that boxes borrow, one each, from blocks that no other launcher of this machine has. Knows no box.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 #[expect(
     clippy::disallowed_types,
     reason = "poisoning is harmless here and parking_lot is a dependency"
@@ -10,6 +11,7 @@ use std::sync::Mutex;
 use std::sync::{Arc, PoisonError};
 
 use crate::Error;
+use crate::blocks::{Blocks, Held, block_of, inhabited, uids_of};
 
 /// Host uids that no account uses and boxes may borrow. The gid of a box is its uid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +34,10 @@ impl UidRange {
     pub(crate) fn contains(self, uid: u32) -> bool {
         uid >= self.first && uid - self.first < self.count
     }
+
+    fn blocks(self) -> impl Iterator<Item = u32> {
+        block_of(self.first)..=block_of(self.first + (self.count - 1))
+    }
 }
 
 impl Default for UidRange {
@@ -43,8 +49,11 @@ impl Default for UidRange {
 
 #[derive(Debug)]
 struct Pool {
-    next: u32,
+    /// Uids of the range in blocks that are ours.
+    uids: Vec<u32>,
+    next: usize,
     leased: BTreeSet<u32>,
+    held: Vec<Held>,
     /// User namespaces that map the owner of the server's files to a uid, kept for the next lease.
     maps: BTreeMap<u32, Arc<OwnedFd>>,
 }
@@ -56,22 +65,30 @@ const MAPS_MAX: usize = 2048;
 #[expect(clippy::disallowed_types, reason = "as above")]
 pub(crate) struct Uids {
     range: UidRange,
+    blocks: Blocks,
     pool: Mutex<Pool>,
 }
 
 impl Uids {
     #[expect(clippy::disallowed_types, reason = "as above")]
-    pub(crate) fn new(range: UidRange) -> Arc<Self> {
-        let pool = Pool { next: 0, leased: BTreeSet::new(), maps: BTreeMap::new() };
-        Arc::new(Self { range, pool: Mutex::new(pool) })
+    pub(crate) fn new(range: UidRange, place: &Path) -> Arc<Self> {
+        let (uids, held) = (Vec::new(), Vec::new());
+        let pool = Pool { uids, next: 0, leased: BTreeSet::new(), held, maps: BTreeMap::new() };
+        Arc::new(Self { range, blocks: Blocks::at(place), pool: Mutex::new(pool) })
     }
 
     /// Leases a uid, the least recently used kind of free one.
+    ///
+    /// # Errors
+    /// [`Error::NoUid`] if all are leased, here or by other launchers; [`Error::Host`] if nobody can tell.
     pub(crate) fn lease(self: &Arc<Self>) -> Result<UidLease, Error> {
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        for _ in 0..self.range.count {
-            let uid = self.range.first + pool.next;
-            pool.next = (pool.next + 1) % self.range.count;
+        if pool.uids.len() <= pool.leased.len() {
+            self.hold_more(&mut pool)?;
+        }
+        for _ in 0..pool.uids.len() {
+            let uid = pool.uids[pool.next % pool.uids.len()];
+            pool.next = (pool.next + 1) % pool.uids.len();
             if pool.leased.insert(uid) {
                 return Ok(UidLease { uid, uids: Some(Arc::clone(self)), own: false });
             }
@@ -79,10 +96,38 @@ impl Uids {
         Err(Error::NoUid(self.range.count))
     }
 
-    /// Takes a given uid for a box that was found. A uid outside the range needs no lease.
+    /// Holds one more block, in which nothing runs, if there is one.
+    fn hold_more(&self, pool: &mut Pool) -> Result<(), Error> {
+        let inhabited = inhabited()?;
+        for block in self.range.blocks().filter(|block| !inhabited.contains(block)) {
+            if pool.held.iter().any(|held| held.block == block) {
+                continue;
+            }
+            let Some(held) = self.blocks.hold(block)? else { continue };
+            // A launcher may have filled it and died between the two looks.
+            if crate::blocks::inhabited()?.contains(&block) {
+                continue;
+            }
+            pool.held.push(held);
+            pool.uids.extend(uids_of(block).filter(|uid| self.range.contains(*uid)));
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    /// Takes a given uid for a box that was found. A uid outside the range, or of a block that somebody else holds by
+    /// now, needs no lease. The rest of its block is lent to nobody: other boxes of before may live there.
     pub(crate) fn adopt(self: &Arc<Self>, uid: u32) -> UidLease {
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        let ours = self.range.contains(uid) && pool.leased.insert(uid);
+        let block = block_of(uid);
+        if self.range.contains(uid)
+            && !pool.held.iter().any(|held| held.block == block)
+            && let Ok(Some(held)) = self.blocks.hold(block)
+        {
+            pool.held.push(held);
+        }
+        let held = pool.held.iter().any(|held| held.block == block);
+        let ours = held && self.range.contains(uid) && pool.leased.insert(uid);
         UidLease { uid, uids: ours.then(|| Arc::clone(self)), own: false }
     }
 
@@ -148,15 +193,46 @@ impl Drop for UidLease {
 mod tests {
     use super::*;
 
+    fn uids(place: &tempfile::TempDir, first: u32, count: u32) -> Arc<Uids> {
+        Uids::new(UidRange::new(first, count).unwrap(), place.path())
+    }
+
     #[test]
     fn a_uid_is_never_leased_twice_and_comes_back() {
-        let uids = Uids::new(UidRange::new(100_000, 2).unwrap());
+        let place = tempfile::tempdir().unwrap();
+        let uids = uids(&place, 1_900_000_000, 2);
         let first = uids.lease().unwrap();
         let second = uids.lease().unwrap();
         assert_ne!(first.uid(), second.uid());
         assert!(matches!(uids.lease(), Err(Error::NoUid(2))));
         drop(first);
-        assert_eq!(uids.lease().unwrap().uid(), 100_000);
+        assert_eq!(uids.lease().unwrap().uid(), 1_900_000_000);
+    }
+
+    #[test]
+    fn two_launchers_never_lease_one_uid() {
+        let place = tempfile::tempdir().unwrap();
+        let (one, other): (Arc<Uids>, Arc<Uids>) =
+            [(); 2].map(|()| uids(&place, 1_900_001_024, 512)).into();
+        let ours: Vec<_> = (0..256).map(|_| one.lease().unwrap()).collect();
+        let theirs: Vec<_> = (0..256).map(|_| other.lease().unwrap()).collect();
+        let all: BTreeSet<_> = ours.iter().chain(&theirs).map(UidLease::uid).collect();
+        assert_eq!(all.len(), 512);
+        assert!(matches!(one.lease(), Err(Error::NoUid(512))));
+        drop((theirs, other));
+        assert!(!ours.iter().any(|ours| ours.uid() == one.lease().unwrap().uid()));
+    }
+
+    #[test]
+    fn a_uid_that_was_adopted_is_nobody_else_s() {
+        let place = tempfile::tempdir().unwrap();
+        let (one, other): (Arc<Uids>, Arc<Uids>) =
+            [(); 2].map(|()| uids(&place, 1_900_002_048, 256)).into();
+        let adopted = one.adopt(1_900_002_050);
+        assert!(matches!(other.lease(), Err(Error::NoUid(256))));
+        assert!(matches!(one.lease(), Err(Error::NoUid(256))), "others may live beside it");
+        drop((adopted, one));
+        assert!(other.lease().is_ok());
     }
 
     #[test]

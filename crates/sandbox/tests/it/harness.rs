@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use sandbox::{Child, Config, Exit, Launcher, NetPool, Scratch, ScratchLimits, Spec, Wall};
+use sandbox::{
+    Child, Config, Exit, Launcher, NetPool, Scratch, ScratchLimits, Spec, UidRange, Wall,
+};
 
 /// Longer than anything a test waits for.
 pub(crate) const LONG: Duration = Duration::from_secs(30);
@@ -21,6 +23,14 @@ pub(crate) fn config() -> Config {
     let mut config = Config::new(format!("sbtest-{}-{number}", std::process::id()));
     config.zygote = Some(zygote());
     config
+}
+
+/// Uids that no other test has, in blocks of their own.
+pub(crate) fn own_uids(count: u32) -> UidRange {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let first = 2_001_000_192 + (std::process::id() % 4_096) * 16_384 + number * 1_024;
+    UidRange::new(first, count).expect("a range")
 }
 
 /// Where another user finds a copy of the zygote.

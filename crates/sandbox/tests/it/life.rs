@@ -8,11 +8,11 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use sandbox::{Child, Config, Error, Exit, Found, Launcher, Record, Spec, UidRange, Wall};
+use sandbox::{Child, Config, Error, Exit, Found, Launcher, Record, Spec, Wall};
 
 use crate::harness::{
-    LONG, config, eventually, finish, is_root, launcher, pool, read_line, readable, run, scratch,
-    spec, stands, zygote,
+    LONG, config, eventually, finish, is_root, launcher, own_uids, pool, read_line, readable, run,
+    scratch, spec, stands, zygote,
 };
 
 /// Names the prefix that the process which is to be killed uses.
@@ -85,7 +85,7 @@ fn waiting_is_bounded_and_the_descriptor_tells_of_the_end() {
 fn a_destroyed_box_leaves_nothing() {
     let mut config = config();
     // One uid: a second box can only start if the first gave it back.
-    config.uids = UidRange::new(2_000_100_000, 1).unwrap();
+    config.uids = own_uids(1);
     let prefix = config.prefix.clone();
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     let launcher = Launcher::start(config).unwrap();
@@ -122,7 +122,7 @@ fn everything_inside_dies_with_pid_1() {
 #[test]
 fn a_failed_start_leaves_nothing() {
     let mut config = config();
-    config.uids = UidRange::new(2_000_100_010, 1).unwrap();
+    config.uids = own_uids(1);
     let prefix = config.prefix.clone();
     let launcher = Launcher::start(config).unwrap();
     for _ in 0..3 {
@@ -280,7 +280,7 @@ fn an_id_is_used_by_one_box_at_a_time() {
 #[test]
 fn a_uid_that_may_still_be_used_is_not_leased_again() {
     let mut config = config();
-    config.uids = UidRange::new(2_000_100_020, 1).unwrap();
+    config.uids = own_uids(1);
     let launcher = Launcher::start(config).unwrap();
     if !stands(&launcher, Wall::DistinctUid) {
         return;

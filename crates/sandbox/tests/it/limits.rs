@@ -1,12 +1,15 @@
 //! Bounds on what a box uses, one test each.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use sandbox::{Cpu, Error, Exit, ScratchLimits, Spec, UidRange, Wall};
+use sandbox::{Config, Cpu, Error, Exit, Found, ScratchLimits, Spec, Wall};
 
 use crate::harness::{
-    LONG, Outcome, config, finish, has_python, launcher, prelude, run, scratch, spec, stands,
+    LONG, Outcome, config, finish, has_python, launcher, own_uids, prelude, run, scratch, spec,
+    stands,
 };
+use crate::life::sleeper;
 use sandbox::Launcher;
 
 fn python_with(launcher: &Launcher, script: &str, change: impl FnOnce(&mut Spec)) -> Outcome {
@@ -177,7 +180,7 @@ fn a_memory_hog_does_not_take_its_neighbour_with_it() {
 #[test]
 fn uids_run_out_and_come_back() {
     let mut config = config();
-    config.uids = UidRange::new(2_000_200_000, 2).unwrap();
+    config.uids = own_uids(2);
     let launcher = Launcher::start(config).unwrap();
     if !stands(&launcher, Wall::DistinctUid) {
         return;
@@ -187,6 +190,59 @@ fn uids_run_out_and_come_back() {
     assert!(matches!(launcher.scratch(&ScratchLimits::default()), Err(Error::NoUid(2))));
     drop(one);
     scratch(&launcher);
+}
+
+#[test]
+fn the_uid_of_a_box_is_free_once_it_is_gone_and_not_before() {
+    let mut config = config();
+    config.uids = own_uids(1);
+    let launcher = Launcher::start(config.clone()).unwrap();
+    if !stands(&launcher, Wall::DistinctUid) {
+        return;
+    }
+    let none = |launcher: &Launcher| {
+        matches!(launcher.scratch(&ScratchLimits::default()), Err(Error::NoUid(1)))
+    };
+    let (first, _reader) = spec(&["/bin/sleep", "1000"]);
+    let child = launcher.spawn(first, scratch(&launcher)).unwrap();
+    assert!(none(&launcher), "it lives");
+    child.destroy().unwrap();
+    let (refused, _reader) = spec(&["/bin/none"]);
+    launcher.spawn(refused, scratch(&launcher)).unwrap_err();
+    let (last, _reader) = spec(&["/bin/sleep", "1000"]);
+    let child = launcher.spawn(last, scratch(&launcher)).unwrap();
+    let record = child.record();
+    drop((child, launcher));
+
+    // Its launcher is gone and holds nothing; the box lives, so nobody gets its uid.
+    let next = Launcher::start(config.clone()).unwrap();
+    assert!(none(&next), "a box of before lives");
+    let Found::Alive(child) = next.adopt(&record).unwrap() else { panic!("it is gone") };
+    child.destroy().unwrap();
+    drop(next);
+    config.prefix.push_str("-other");
+    scratch(&Launcher::start(config).unwrap());
+}
+
+#[test]
+fn two_launchers_lend_no_uid_twice() {
+    let uids = own_uids(512);
+    let launchers = [(); 2].map(|()| Launcher::start(Config { uids, ..config() }).unwrap());
+    if !stands(&launchers[0], Wall::DistinctUid) {
+        return;
+    }
+    let uids = |launcher: &Launcher| {
+        let boxes: Vec<_> =
+            (0..8).map(|number| sleeper(launcher, &format!("box{number}"), "sbt-uids")).collect();
+        let uids: BTreeSet<_> = boxes.iter().map(|it| it.scratch().uid()).collect();
+        (boxes, uids)
+    };
+    let ((ours, our_uids), (theirs, their_uids)) = (uids(&launchers[0]), uids(&launchers[1]));
+    assert_eq!((our_uids.len(), their_uids.len()), (8, 8));
+    assert!(our_uids.is_disjoint(&their_uids), "{our_uids:?} {their_uids:?}");
+    for child in ours.into_iter().chain(theirs) {
+        child.destroy().unwrap();
+    }
 }
 
 #[test]
