@@ -126,6 +126,35 @@ def pose():
     return "; ".join(said)
 
 
+def crowd():
+    """Leaves a process that calls the server's end of the worker's line for ever, and never says a word."""
+    if os.fork() != 0:
+        # Once nobody takes calls up, so many wait that no other one can.
+        line, waiting = socket.socket(socket.AF_UNIX), 0
+        line.setblocking(False)
+        for _ in range(1000):
+            time.sleep(0.01)
+            try:
+                line.connect("/run/worker.sock")
+                line, waiting = socket.socket(socket.AF_UNIX), waiting + 1
+                line.setblocking(False)
+            except BlockingIOError:
+                return "full"
+            except OSError as problem:
+                return "%s" % problem
+        return "%d wait" % waiting
+    os.setsid()
+    calls = []
+    while True:
+        call = socket.socket(socket.AF_UNIX)
+        call.setblocking(False)
+        try:
+            call.connect("/run/worker.sock")
+            calls = calls[-400:] + [call]
+        except OSError:
+            time.sleep(0.001)
+
+
 def knock():
     """Looks for a gate that is not its own, on every loopback port, over the host's addresses."""
     found = []
@@ -173,6 +202,7 @@ def obey(ask, word, rest):
             "bomb": bomb,
             "bytes": lambda: fill("/tmp", 1 << 20),
             "inodes": lambda: fill("/tmp", 0),
+            "crowd": crowd,
             "pose": pose,
             "knock": knock,
             "leave": leave,

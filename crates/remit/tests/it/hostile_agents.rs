@@ -181,6 +181,40 @@ async fn what_an_agent_uses_up_is_its_own() {
 }
 
 #[tokio::test]
+async fn how_many_files_an_agent_makes_is_bounded() {
+    if !possible("agents that make a great many files") {
+        return;
+    }
+    let folder = Folder::new();
+    let (server, before) = warm(start(&folder).setting("limits.scratch_files", "500")).await;
+    let me = server.client();
+    let files = provoke(&me, "hostile", "inodes", None).await.ok();
+    let (made, why) = files.reply().split_once(" files, then ").expect("both");
+    assert!((100..500).contains(&made.parse::<u32>().expect("a number")), "{made}");
+    assert_eq!(why, "No space left on device");
+    assert_eq!(end(&me, &files.dispatch).await, ("idle_timeout".to_owned(), None));
+    healthy(&server, before, "files").await;
+}
+
+#[tokio::test]
+async fn whoever_crowds_the_door_of_a_worker_does_not_keep_it_out() {
+    if !possible("agents that crowd a door") {
+        return;
+    }
+    let folder = Folder::new();
+    let (server, _) = warm(start(&folder).setting("limits.idle_s", "30")).await;
+    let crowded = provoke(&server.client(), "hostile", "crowd", None).await.ok();
+    assert_eq!(crowded.reply(), "full");
+    server.kill();
+    let server = start(&folder).setting("limits.idle_s", "30").server();
+    let me = server.client();
+    let again = provoke(&me, "hostile", "hi", Some(&crowded.session)).await.ok();
+    assert_eq!(again.dispatch, crowded.dispatch, "its worker called again");
+    me.post(&format!("/agent/dispatches/{}/cancel", again.dispatch), json!({})).await.ok();
+    assert_eq!(end(&me, &again.dispatch).await, ("stopped".to_owned(), None));
+}
+
+#[tokio::test]
 async fn a_spoilt_session_fails_clearly_and_a_new_one_works() {
     if !possible("spoilt sessions") {
         return;

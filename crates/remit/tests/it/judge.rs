@@ -15,6 +15,11 @@ pub(crate) struct Repository(PathBuf);
 impl Repository {
     pub(crate) fn home(folder: &Folder, server: &Server) -> Self {
         let workspace = server.ready["workspace"].as_str().expect("a workspace");
+        Self::of(folder, workspace)
+    }
+
+    /// The same of another workspace.
+    pub(crate) fn of(folder: &Folder, workspace: &str) -> Self {
         Self(folder.data().join("workspaces").join(format!("{workspace}.git")))
     }
 

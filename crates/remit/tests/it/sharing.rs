@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, Client, Folder, Server};
 
-struct Shared {
-    owner: Client,
-    workspace: String,
+pub(crate) struct Shared {
+    pub(crate) owner: Client,
+    pub(crate) workspace: String,
 }
 
 impl Shared {
-    async fn of(server: &Server) -> Self {
+    pub(crate) async fn of(server: &Server) -> Self {
         let (owner, _) = server.person("ann", "agent,read").await;
         let made = owner.post("/agent/workspace/new", json!({"name": "team"})).await.ok();
         let workspace = made["id"].as_str().expect("an id").to_owned();
@@ -27,7 +27,7 @@ impl Shared {
     }
 
     /// Another person, with this role in it; their client and their id.
-    async fn member(&self, server: &Server, name: &str, role: &str) -> (Client, String) {
+    pub(crate) async fn member(&self, server: &Server, name: &str, role: &str) -> (Client, String) {
         let (client, id) = server.person(name, "agent,read").await;
         let invite = self.invite(json!({"role": role, "mode": "open"})).await;
         let joined = accept(&client, &invite["token"]).await.ok();
