@@ -272,6 +272,7 @@ fn listeners_held_outside_are_reached_from_inside_and_nothing_else_is() {
     assert_eq!(pool.ready(), 1);
 }
 
+/// No other wall than landlock stands in the way of this.
 #[test]
 fn only_the_named_ports_can_be_connected_to() {
     let launcher = launcher();
