@@ -20,9 +20,9 @@ pub(crate) struct Share {
 
 /// Raises the limit of open files to what is wanted, beyond the hard limit where this process may, and shares it
 /// out. What does not fit is said in the log, with what to do.
-pub(crate) fn share(wanted: Share) -> Share {
+pub(crate) fn share(wanted: &Share) -> Share {
     let needed = RESERVED + wanted.connections + EACH_SANDBOX * wanted.live;
-    let fits = fit(&wanted, raise(needed));
+    let fits = fit(wanted, raise(needed));
     if fits.live < wanted.live {
         tracing::warn!(
             wanted = wanted.live,

@@ -61,10 +61,7 @@ impl Server {
         let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds));
         // Ports before work: what cannot be reached must not run anything.
         let listener = bind(config).await?;
-        let share = descriptors::share(Share {
-            live: config.number("limits.live"),
-            connections: server::CONNECTIONS_MAX,
-        });
+        let share = shared(config);
         let data = make_data(&config.data())?;
         let ledger = Arc::new(open_ledger(&data)?);
         let backend = backend::build(config, &data, &work, clock.clone())?;
@@ -75,11 +72,7 @@ impl Server {
         let settings = settings(config, share.live, &runners, &data)?;
         let model = gate.model(&runners[&settings.runner]);
         let defaults = defaults(&runners, &settings, &model);
-        let drafts = Drafts {
-            proposals: ledger.clone(),
-            workspaces: workspaces.clone(),
-            life: settings.proposal_life,
-        };
+        let drafts = drafts(&ledger, &workspaces, &settings);
         let dispatcher = Dispatcher::new(Parts {
             ledger: ledger.clone(),
             directory: ledger.clone(),
@@ -149,6 +142,18 @@ impl Server {
         self.work.shut_down(DISPATCHES_END).await;
         self.connections.shut_down(CONNECTIONS_END).await;
     }
+}
+
+/// The open files of this process, shared out.
+fn shared(config: &Config) -> Share {
+    let (live, connections) = (config.number("limits.live"), server::CONNECTIONS_MAX);
+    descriptors::share(&Share { live, connections })
+}
+
+/// Where proposals are written down.
+fn drafts(ledger: &Arc<SqliteLedger>, workspaces: &Workspaces, settings: &Settings) -> Drafts {
+    let (proposals, workspaces) = (ledger.clone(), workspaces.clone());
+    Drafts { proposals, workspaces, life: settings.proposal_life }
 }
 
 /// What is shown and chosen where the caller does not choose.
