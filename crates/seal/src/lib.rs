@@ -1,0 +1,21 @@
+//! Encryption at rest: keys, and what is sealed under them. The only crate that touches a cipher; never decides what is
+//! sealed, never logs, never shows a key.
+//!
+//! A master key ([`Keys`]) wraps one data key for each workspace ([`Keyring`]); from a data key come the keys of each
+//! message and object ([`Sealer`]). Whoever has neither the master key nor an unwrapped data key learns the size and the
+//! time of what is sealed, and no more; what was changed, cut short, moved elsewhere or put back from an earlier object
+//! of another name does not open.
+
+mod file;
+mod keys;
+mod object;
+mod ring;
+mod sealer;
+mod whole;
+
+pub use file::{FileKeys, MASTER_KEY_FILE};
+pub use keys::{DataKey, Keys, KeysError, MasterId, Wrapped};
+pub use object::CHUNK_BYTES;
+pub use ring::{KEY_FILE, Keyring, WorkspaceKey};
+pub use sealer::{SealError, Sealer, is_sealed_text};
+pub use whole::write_whole;
