@@ -42,6 +42,8 @@ pub struct Keyring {
     keys: Arc<dyn Keys>,
     directory: PathBuf,
     open: Mutex<HashMap<WorkspaceId, Arc<WorkspaceKey>>>,
+    /// Held while a key is made: two for one workspace would be one too many.
+    making: Mutex<()>,
 }
 
 impl Keyring {
@@ -50,7 +52,12 @@ impl Keyring {
         let failed = SealError::io("make the folder of sealed workspaces");
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
         made.and_then(|()| sync_folder(directory)).map_err(failed)?;
-        Ok(Self { keys, directory: directory.to_owned(), open: Mutex::default() })
+        Ok(Self {
+            keys,
+            directory: directory.to_owned(),
+            open: Mutex::default(),
+            making: Mutex::default(),
+        })
     }
 
     /// Where all sealed folders are.
@@ -87,31 +94,18 @@ impl Keyring {
         Ok(open.entry(workspace).or_insert(key).clone())
     }
 
-    /// Makes the key of a new workspace in `folder`, which becomes its sealed folder or is thrown away.
-    pub fn begin(
-        &self,
-        workspace: WorkspaceId,
-        folder: &Path,
-    ) -> Result<Arc<WorkspaceKey>, SealError> {
-        let key = DataKey::random()?;
-        let wrapped = self.keys.wrap(workspace, &key)?;
-        write_key(folder, &wrapped)?;
-        Ok(WorkspaceKey::new(workspace, &key))
-    }
-
-    /// The key of a workspace, made where there is none: for what belongs to a workspace that has no folder.
+    /// The key of a workspace, made where there is none.
     pub fn key_or_new(&self, workspace: WorkspaceId) -> Result<Arc<WorkspaceKey>, SealError> {
+        let _alone = self.making.lock();
         match self.key(workspace) {
-            Err(SealError::NoKey(_)) => {
-                let folder = self.folder(workspace);
-                let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
-                made.and_then(|()| sync_folder(&folder))
-                    .map_err(SealError::io("make a sealed folder"))?;
-                self.begin(workspace, &folder)?;
-                self.key(workspace)
-            }
-            found => found,
+            Err(SealError::NoKey(_)) => {}
+            found => return found,
         }
+        let folder = self.folder(workspace);
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        made.and_then(|()| sync_folder(&folder)).map_err(SealError::io("make a sealed folder"))?;
+        write_key(&folder, &self.keys.wrap(workspace, &DataKey::random()?)?)?;
+        self.key(workspace)
     }
 
     /// A text that [`Sealer::seal_text`] sealed as rows, by whichever workspace.

@@ -384,10 +384,16 @@ impl Repository {
         locked: Option<Locked<'_>>,
     ) -> Result<Published, Error> {
         let small = stage.small()?;
-        if small.is_none()
-            && let Some(packed) = std::mem::replace(&mut stage, self.stage()).finish()?
-        {
-            packed.sync()?;
+        let mut locked = locked;
+        if small.is_none() {
+            if self.vault.is_some() && locked.is_none() {
+                // Until it is sealed, no one else may merge it away.
+                locked = Some(self.refs.lock()?);
+            }
+            if let Some(packed) = std::mem::replace(&mut stage, self.stage()).finish()? {
+                packed.sync()?;
+                self.vault.as_ref().map_or(Ok(()), |vault| vault.keep(&packed.name))?;
+            }
         }
         self.probe.reach(Point::PackNamed);
         let locked = match locked {

@@ -69,6 +69,10 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// What is sealed at rest cannot be opened, or nothing can be sealed: its key is not there, or it was changed behind
+    /// our back. Nothing was changed.
+    #[error("what is sealed at rest cannot be used")]
+    Sealed(#[source] seal::SealError),
     /// Any other failure of the operating system.
     #[error("cannot {action}")]
     Io {
@@ -78,6 +82,15 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+}
+
+impl From<seal::SealError> for Error {
+    fn from(error: seal::SealError) -> Self {
+        match error {
+            seal::SealError::Io { action, source } => Self::io(action)(source),
+            other => Self::Sealed(other),
+        }
+    }
 }
 
 impl Error {

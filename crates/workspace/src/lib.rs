@@ -33,6 +33,7 @@ mod rename;
 mod repository;
 mod review;
 mod root;
+mod sealed;
 mod session;
 mod text;
 mod trailer;

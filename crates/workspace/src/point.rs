@@ -13,6 +13,8 @@ pub enum Point {
     RefWritten,
     /// The ref has moved; its file is not synced.
     RefMoved,
+    /// A vault holds all that its repository has; the journal has its records still.
+    Sealed,
     /// A merged pack is in place; those it replaces are still there.
     Repacked,
     /// An approval is about to become the folder's newest commit; nothing has moved yet.

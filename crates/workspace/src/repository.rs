@@ -5,7 +5,10 @@ use std::{
     fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use parking_lot::Mutex;
@@ -19,6 +22,7 @@ use crate::{
         refs::{MAIN, Refs},
         repack,
         store::Store,
+        vault::Vault,
     },
     point::Probe,
     reach::Reach,
@@ -32,6 +36,8 @@ pub struct Repository {
     pub(crate) path: PathBuf,
     pub(crate) store: Store,
     pub(crate) refs: Refs,
+    /// Where it is kept at rest, if it is not kept where it is.
+    pub(crate) vault: Option<Arc<Vault>>,
     pub(crate) probe: Probe,
     /// Packs that may be there, counted since the last merge.
     packs: AtomicUsize,
@@ -64,12 +70,7 @@ impl Repository {
             return Err(Error::Exists { path: path.to_owned() });
         }
         let parent = path.parent().unwrap_or(Path::new("."));
-        remove_unfinished(parent);
-        let unfinished = Unfinished(temp_path(parent));
-        lay_out(&unfinished.0)?;
-        let fresh = Self::open(&unfinished.0)?;
-        fresh.first_commit(seeds, by)?;
-        drop(fresh);
+        let unfinished = Unfinished::first_commit(parent, seeds, by)?;
         match fs::rename(&unfinished.0, path) {
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
                 return Err(Error::Exists { path: path.to_owned() });
@@ -86,6 +87,10 @@ impl Repository {
     /// [`Error::NotARepository`]; [`Error::Damaged`] if it borrows objects of another repository, which none of ours
     /// does.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_with(path, None)
+    }
+
+    pub(crate) fn open_with(path: &Path, vault: Option<Arc<Vault>>) -> Result<Self, Error> {
         let path = std::path::absolute(path).map_err(Error::io("find a repository"))?;
         if !path.join("HEAD").is_file() || !path.join("objects/pack").is_dir() {
             return Err(Error::NotARepository { path });
@@ -100,7 +105,7 @@ impl Repository {
         remove_unfinished(&path);
         remove_unfinished(&path.join("objects/pack"));
         let store = Store::open(&path.join("objects"))?;
-        let refs = Refs::new(&path, Probe::default());
+        let refs = Refs::new(&path, vault.clone(), Probe::default());
         match refs.recover() {
             Err(Error::ReadOnly { .. }) => {
                 tracing::warn!("moves of a read-only repository were not recovered");
@@ -109,13 +114,13 @@ impl Repository {
         }
         let packs = AtomicUsize::new(repack::count(&path.join("objects"))?);
         let reach = Mutex::default();
-        Ok(Self { path, store, refs, probe: Probe::default(), packs, reach })
+        Ok(Self { path, store, refs, vault, probe: Probe::default(), packs, reach })
     }
 
     /// Calls `probe` at every named point of the commits to come. For tests of crash safety.
     #[must_use]
     pub fn with_probe(mut self, probe: Probe) -> Self {
-        self.refs = Refs::new(&self.path, probe.clone());
+        self.refs = Refs::new(&self.path, self.vault.clone(), probe.clone());
         self.probe = probe;
         self
     }
@@ -251,7 +256,7 @@ const DIRECTORIES: [&str; 9] = [
     "refs/remit/sessions",
 ];
 
-fn lay_out(path: &Path) -> Result<(), Error> {
+pub(crate) fn lay_out(path: &Path) -> Result<(), Error> {
     for directory in DIRECTORIES {
         fs::create_dir(path.join(directory)).map_err(Error::io("make a repository"))?;
     }
@@ -265,7 +270,22 @@ fn lay_out(path: &Path) -> Result<(), Error> {
 }
 
 /// A repository in the making, gone again unless it got its name.
-struct Unfinished(PathBuf);
+pub(crate) struct Unfinished(pub(crate) PathBuf);
+
+impl Unfinished {
+    /// One that is whole but for its name, in `parent`.
+    pub(crate) fn first_commit(
+        parent: &Path,
+        seeds: &[Seed],
+        by: &Attribution,
+    ) -> Result<Self, Error> {
+        remove_unfinished(parent);
+        let unfinished = Self(temp_path(parent));
+        lay_out(&unfinished.0)?;
+        Repository::open(&unfinished.0)?.first_commit(seeds, by)?;
+        Ok(unfinished)
+    }
+}
 
 impl Drop for Unfinished {
     fn drop(&mut self) {

@@ -1,7 +1,8 @@
 //! The workspaces of this server as folders of its state directory, over crate `workspace`.
 //!
 //! `<data>/workspaces/<wsp_…>.git` are the repositories, `<data>/checkouts/<wsp_…>/` the immutable
-//! checkouts that sandboxes are laid over. Everything that blocks runs on a thread for that. Never
+//! checkouts that sandboxes are laid over. Where they are sealed at rest, both are below a folder in memory
+//! instead, and the truth is what the keyring's folder holds. Everything that blocks runs on a thread for that. Never
 //! runs git, never reads a path that an agent could have changed except through the walker.
 
 pub mod diff;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use futures_util::future::try_join_all;
 use model::{CommitId, Mode, Mount, SessionId, Time, WorkspaceId};
 use parking_lot::Mutex;
+use seal::Keyring;
 use workspace::{Attribution, Checkouts, Repository, Seed, TreePath};
 pub use workspace::{Error as RepositoryError, FileMode, History, Record, Signature};
 
@@ -53,6 +55,9 @@ pub enum WorkspacesError {
         /// The path, cut to 200 characters.
         path: String,
     },
+    /// What lies in the clear could not be removed though it is sealed now.
+    #[error("what lies in the clear cannot be removed")]
+    Clear(#[source] io::Error),
     /// Our own mistake, which the log tells.
     #[error("the work on {0} ended in a panic")]
     Broken(WorkspaceId),
@@ -75,7 +80,10 @@ impl Folder {
 /// All workspaces of this server.
 #[derive(Debug, Clone)]
 pub struct Workspaces {
-    data: PathBuf,
+    /// Below it are the repositories and the checkouts.
+    place: PathBuf,
+    /// The keys, where workspaces are sealed at rest.
+    ring: Option<Arc<Keyring>>,
     tasks: Tasks,
     open: Arc<Mutex<HashMap<WorkspaceId, Arc<Folder>>>>,
 }
@@ -94,7 +102,57 @@ impl Workspaces {
     pub fn new(data: &Path, tasks: Tasks) -> io::Result<Self> {
         std::fs::create_dir_all(data.join("workspaces"))?;
         std::fs::create_dir_all(data.join("checkouts"))?;
-        Ok(Self { data: data.to_owned(), tasks, open: Arc::default() })
+        Ok(Self { place: data.to_owned(), ring: None, tasks, open: Arc::default() })
+    }
+
+    /// Workspaces that are sealed at rest under the keys of `ring`, and open below `place`, which must be in
+    /// memory and nobody else's. What a dead server had open is made anew from what is sealed; its checkouts,
+    /// which living sandboxes are laid over, stay. Blocks for a moment.
+    pub fn sealed(place: &Path, ring: Arc<Keyring>, tasks: Tasks) -> io::Result<Self> {
+        match std::fs::remove_dir_all(place.join("workspaces")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let workspaces = Self::new(place, tasks)?;
+        Ok(Self { ring: Some(ring), ..workspaces })
+    }
+
+    /// Takes workspaces that lie in the clear below the state directory `data` over, and removes them and
+    /// their checkouts there; how many. No sandbox may be laid over these. Blocks; may be repeated after a
+    /// crash.
+    pub fn seal_all(&self, data: &Path) -> Result<usize, WorkspacesError> {
+        let Some(ring) = &self.ring else { return Ok(0) };
+        let mut count = 0;
+        let entries = std::fs::read_dir(data.join("workspaces"));
+        for entry in entries.into_iter().flatten().flatten() {
+            let path = entry.path();
+            let name = entry.file_name();
+            let name = name.to_str().and_then(|name| name.strip_suffix(".git"));
+            let Some(id) = name.and_then(|name| name.parse().ok()) else { continue };
+            let sealed = Repository::seal(&path, id, ring);
+            sealed.map_err(|source| WorkspacesError::Repository { workspace: id, source })?;
+            count += 1;
+        }
+        for folder in ["workspaces", "checkouts"] {
+            match std::fs::remove_dir_all(data.join(folder)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(WorkspacesError::Clear(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(count)
+    }
+
+    /// Removes what is open of workspaces that are sealed at rest. Nothing may use them any more. Blocks.
+    pub fn close(&self) {
+        if self.ring.is_none() {
+            return;
+        }
+        self.open.lock().clear();
+        if let Err(error) = std::fs::remove_dir_all(&self.place) {
+            tracing::warn!(%error, "open workspaces could not be removed from memory");
+        }
     }
 
     /// Makes the folder of a workspace, whole or not at all; one that is there already stays as it
@@ -119,8 +177,13 @@ impl Workspaces {
             trailers: vec![],
         };
         let seeds = seeds.into_iter().map(seed).collect::<Result<Vec<_>, _>>()?;
+        let ring = self.ring.clone();
         let made = self.tasks.blocking("create a workspace", move || {
-            match Repository::init(&path, &seeds, &by) {
+            let made = match &ring {
+                Some(ring) => Repository::init_sealed(&path, id, ring, &seeds, &by),
+                None => Repository::init(&path, &seeds, &by),
+            };
+            match made {
                 Ok(_) => Ok(true),
                 Err(workspace::Error::Exists { .. }) => Ok(false),
                 Err(error) => Err(error),
@@ -249,11 +312,34 @@ impl Workspaces {
 
     /// Removes the folder of a workspace that nobody was told of.
     pub async fn discard(&self, id: WorkspaceId) {
-        let path = self.repository_path(id);
-        let removed = self.tasks.blocking("remove a folder", move || std::fs::remove_dir_all(path));
-        if let Some(Err(error)) = removed.await {
+        if let Err(error) = self.remove(id).await {
             tracing::warn!(workspace = %id, %error, "a folder could not be removed");
         }
+    }
+
+    /// Removes a workspace for good. Where it is sealed, its key goes first: when this returns, every copy of
+    /// what was sealed is lost. No error if it was removed before.
+    pub async fn remove(&self, id: WorkspaceId) -> Result<(), WorkspacesError> {
+        let workspaces = self.clone();
+        let done = self.tasks.blocking("remove a workspace", move || {
+            let failed = |source| WorkspacesError::Repository { workspace: id, source };
+            let mut folders = vec![workspaces.repository_path(id), workspaces.checkouts_path(id)];
+            if let Some(ring) = &workspaces.ring {
+                ring.shred(id).map_err(|error| failed(error.into()))?;
+                folders.insert(0, ring.folder(id));
+            }
+            workspaces.open.lock().remove(&id);
+            for folder in folders {
+                match std::fs::remove_dir_all(folder) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(WorkspacesError::Clear(error));
+                    }
+                    _ => {}
+                }
+            }
+            Ok(())
+        });
+        done.await.ok_or(WorkspacesError::Broken(id))?
     }
 
     /// Where the repository of a workspace is, for a program that reads it: what a crash may have left
@@ -265,8 +351,13 @@ impl Workspaces {
 
     /// The workspaces in which change-sets are, or were, held. Looks at names of folders only.
     pub(crate) async fn with_held(&self) -> Vec<WorkspaceId> {
-        let folder = self.data.join("workspaces");
+        let (folder, ring) = (self.place.join("workspaces"), self.ring.clone());
         let look = move || {
+            if let Some(ring) = ring {
+                let entries = std::fs::read_dir(ring.directory()).into_iter().flatten().flatten();
+                let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+                return ids.filter(|id| Repository::may_hold(*id, &ring)).collect();
+            }
             let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
             // What a dead server had only begun to write is found when the repository is opened.
             let unread =
@@ -282,11 +373,11 @@ impl Workspaces {
 
     /// Where the repository of a workspace is: what `git clone` takes.
     pub fn repository_path(&self, id: WorkspaceId) -> PathBuf {
-        self.data.join("workspaces").join(format!("{id}.git"))
+        self.place.join("workspaces").join(format!("{id}.git"))
     }
 
     fn checkouts_path(&self, id: WorkspaceId) -> PathBuf {
-        self.data.join("checkouts").join(id.to_string())
+        self.place.join("checkouts").join(id.to_string())
     }
 
     /// Opens a workspace, or takes the one that is open. Blocks.
@@ -295,7 +386,12 @@ impl Workspaces {
             return Ok(folder.clone());
         }
         let failed = |source| WorkspacesError::Repository { workspace: id, source };
-        let repository = match Repository::open(&self.repository_path(id)) {
+        let path = self.repository_path(id);
+        let opened = match &self.ring {
+            Some(ring) => Repository::open_sealed(&path, id, ring),
+            None => Repository::open(&path),
+        };
+        let repository = match opened {
             Err(workspace::Error::NotARepository { .. }) => Err(WorkspacesError::Missing(id)),
             opened => opened.map_err(failed),
         }?;

@@ -1,22 +1,30 @@
 //! Moves of refs that are durable before the files of the repository are: a move and its pack are one record and one
 //! sync here, and the files that git reads follow without a sync of their own. After a crash they are made from the
-//! records anew. Holds nothing that is needed once those files are synced.
+//! records anew. Holds nothing that is needed once those files are synced, or are sealed elsewhere.
+//!
+//! Where the repository is sealed at rest, so is each record, bound to its generation and its number; how many there are
+//! and how long they are shows.
 
 use std::{
+    borrow::Cow,
     fs::{File, OpenOptions},
     io,
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use crate::{
     Error,
-    git::pack::{Small, sync_directory},
+    git::{
+        pack::{Small, sync_directory},
+        vault::Vault,
+    },
     id::{ID_BYTES, Oid},
 };
 
 /// The file in the repository; git knows nothing of it.
-const NAME: &str = "remit.journal";
+pub(crate) const NAME: &str = "remit.journal";
 /// The file grows by so many bytes of zeros, so that a record needs no other sync than its own.
 const STEP_BYTES: u64 = 128 << 10;
 /// Records end here; then the files of the repository are synced and the journal begins anew.
@@ -42,8 +50,16 @@ pub(crate) struct Moved {
 /// The journal of one repository. All calls but [`Journal::is_empty`] are for the holder of the refs' lock.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    path: PathBuf,
+    place: Place,
     tail: Option<Tail>,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// The file, which lies in the repository.
+    Clear(PathBuf),
+    /// A vault has it: which file it is, depends on the generation.
+    Sealed(Arc<Vault>),
 }
 
 /// Where the next record goes, as far as this process knows.
@@ -58,16 +74,21 @@ struct Tail {
 
 impl Journal {
     pub(crate) fn new(repository: &Path) -> Self {
-        Self { path: repository.join(NAME), tail: None }
+        Self { place: Place::Clear(repository.join(NAME)), tail: None }
     }
 
-    /// Whether no record waits to be made into files. Looks at the file.
+    pub(crate) fn sealed(vault: Arc<Vault>) -> Self {
+        Self { place: Place::Sealed(vault), tail: None }
+    }
+
+    /// Whether no record waits to be made into files. Looks at the file; only the lock tells it of a sealed one.
     pub(crate) fn is_empty(&self) -> Result<bool, Error> {
-        match File::open(&self.path) {
+        let Place::Clear(path) = &self.place else { return Ok(false) };
+        match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
             opened => {
                 let file = opened.map_err(Error::io("open the journal"))?;
-                Ok(records(&file, generation(&file)?)?.0.is_empty())
+                Ok(self.records(&file, generation(&file)?)?.0.is_empty())
             }
         }
     }
@@ -81,12 +102,24 @@ impl Journal {
             return Ok(Vec::new());
         }
         self.tail = None;
-        let file = match OpenOptions::new().read(true).write(true).open(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        let path = match &self.place {
+            Place::Clear(path) => path.clone(),
+            Place::Sealed(vault) => vault.journal_path(vault.generation()?),
+        };
+        let file = match OpenOptions::new().read(true).write(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match &self.place {
+                Place::Clear(_) => return Ok(Vec::new()),
+                Place::Sealed(vault) => return Err(vault.damaged("a journal is missing")),
+            },
             opened => opened.map_err(Error::io("open the journal"))?,
         };
         let generation = generation(&file)?;
-        let (found, end) = records(&file, generation)?;
+        if let Place::Sealed(vault) = &self.place
+            && vault.generation()? != generation
+        {
+            return Err(vault.damaged("a journal does not go with its manifest"));
+        }
+        let (found, end) = self.records(&file, generation)?;
         let length = file.metadata().map_err(Error::io("read the journal"))?.len();
         let number = u32::try_from(found.len()).unwrap_or(u32::MAX);
         self.tail = Some(Tail { file, generation, number, end, length });
@@ -95,11 +128,16 @@ impl Journal {
 
     /// Makes a move durable; `false` if there is no room for it before the next [`reset`](Self::reset).
     pub(crate) fn append(&mut self, moved: &Moved) -> Result<bool, Error> {
-        if self.tail.is_none() {
-            self.tail = Some(Tail::create(&self.path)?);
+        if let (None, Place::Clear(path)) = (&self.tail, &self.place) {
+            self.tail = Some(Tail::create(path, 1)?);
         }
         let Some(tail) = &mut self.tail else { return Ok(false) };
-        let record = encode(moved, tail.generation, tail.number)?;
+        let at = Numbered { generation: tail.generation, number: tail.number };
+        let payload = encode(moved)?;
+        let record = match &self.place {
+            Place::Clear(_) => record(at, &payload)?,
+            Place::Sealed(vault) => record(at, &vault.seal_record(at, &payload)?)?,
+        };
         let end = tail.end + record.len() as u64;
         if end > BYTES_MAX {
             return Ok(false);
@@ -122,31 +160,87 @@ impl Journal {
 
     /// Forgets all records. Everything that they moved must be durable elsewhere.
     pub(crate) fn reset(&mut self) -> Result<(), Error> {
-        let Some(tail) = &mut self.tail else { return Ok(()) };
-        if tail.number == 0 {
-            return Ok(());
+        match &mut self.tail {
+            Some(tail) if tail.number > 0 => tail.begin(tail.generation + 1),
+            _ => Ok(()),
         }
-        let generation = tail.generation + 1;
-        tail.file
-            .write_all_at(&head(generation), 0)
-            .map_err(Error::io("begin the journal anew"))?;
-        tail.file.sync_data().map_err(Error::sync("the journal"))?;
-        (tail.generation, tail.number, tail.end) = (generation, 0, HEAD_BYTES);
-        Ok(())
+    }
+
+    /// Makes the journal of the next generation, durable with its name, beside the one that is in use.
+    pub(crate) fn prepare(path: &Path, generation: u64) -> Result<Prepared, Error> {
+        Tail::create(path, generation).map(Prepared)
+    }
+
+    /// Goes on with it. The manifest of its generation must be durable.
+    pub(crate) fn go_on(&mut self, next: Prepared) {
+        let before = self.tail.replace(next.0);
+        if let Some(before) = before {
+            // For others who have it open. After a crash the manifest tells which one is in use.
+            before.file.write_all_at(&head(0), 0).ok();
+        }
+    }
+
+    /// The records of a generation up to the first that is not whole, and where that one would stand.
+    fn records(&self, file: &File, generation: u64) -> Result<(Vec<Moved>, u64), Error> {
+        let length = file.metadata().map_err(Error::io("read the journal"))?.len().min(BYTES_MAX);
+        let mut all = vec![0; usize::try_from(length).unwrap_or_default()];
+        let read = read_at(file, &mut all, 0)?;
+        let mut rest =
+            all[..read].get(usize::try_from(HEAD_BYTES).unwrap_or_default()..).unwrap_or(&[]);
+        let (mut found, mut end) = (Vec::new(), HEAD_BYTES);
+        loop {
+            let number = u32::try_from(found.len()).unwrap_or(u32::MAX);
+            let at = Numbered { generation, number };
+            let Some(head) = RecordHead::parse(rest, at) else { break };
+            let split = rest.split_at_checked(RECORD_HEAD_BYTES + head.length);
+            let Some((record, after)) = split else { break };
+            if checksum(&record[CHECKED_FROM..]) != head.checksum {
+                break;
+            }
+            let payload = match &self.place {
+                Place::Clear(_) => Cow::Borrowed(&record[RECORD_HEAD_BYTES..]),
+                Place::Sealed(vault) => vault.open_record(at, &record[RECORD_HEAD_BYTES..])?.into(),
+            };
+            let Some(moved) = decode(&payload) else { break };
+            found.push(moved);
+            end += record.len() as u64;
+            rest = after;
+        }
+        Ok((found, end))
+    }
+}
+
+/// A journal that is not in use yet.
+#[derive(Debug)]
+pub(crate) struct Prepared(Tail);
+
+/// Which record.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Numbered {
+    generation: u64,
+    number: u32,
+}
+
+impl Numbered {
+    pub(crate) fn name(self) -> [u8; 12] {
+        let mut name = [0; 12];
+        name[..8].copy_from_slice(&self.generation.to_be_bytes());
+        name[8..].copy_from_slice(&self.number.to_be_bytes());
+        name
     }
 }
 
 impl Tail {
-    /// Makes the file, durable with its name.
-    fn create(path: &Path) -> Result<Self, Error> {
+    /// Makes the file, durable with its name, or begins the one that is there anew.
+    fn create(path: &Path, generation: u64) -> Result<Self, Error> {
         let failed = Error::io("make the journal");
         let mut options = OpenOptions::new();
         let opened = options.read(true).write(true).create(true).truncate(false).open(path);
         let file = opened.map_err(&failed)?;
         let length = file.metadata().map_err(&failed)?.len();
-        let mut tail = Self { file, generation: 1, number: 0, end: HEAD_BYTES, length };
+        let mut tail = Self { file, generation, number: 0, end: HEAD_BYTES, length };
         tail.lengthen(HEAD_BYTES)?;
-        tail.file.write_all_at(&head(1), 0).map_err(&failed)?;
+        tail.file.write_all_at(&head(generation), 0).map_err(&failed)?;
         tail.file.sync_all().map_err(Error::sync("the journal"))?;
         sync_directory(path.parent().unwrap_or(path))?;
         Ok(tail)
@@ -159,7 +253,18 @@ impl Tail {
         }
         let mut found = [0; RECORD_HEAD_BYTES];
         let read = read_at(&self.file, &mut found, self.end)?;
-        Ok(RecordHead::parse(&found[..read], self.generation, self.number).is_none())
+        let next = Numbered { generation: self.generation, number: self.number };
+        Ok(RecordHead::parse(&found[..read], next).is_none())
+    }
+
+    /// Forgets all records and goes on in another generation.
+    fn begin(&mut self, generation: u64) -> Result<(), Error> {
+        self.file
+            .write_all_at(&head(generation), 0)
+            .map_err(Error::io("begin the journal anew"))?;
+        self.file.sync_data().map_err(Error::sync("the journal"))?;
+        (self.generation, self.number, self.end) = (generation, 0, HEAD_BYTES);
+        Ok(())
     }
 
     fn write(&mut self, record: &[u8], end: u64) -> Result<(), Error> {
@@ -196,42 +301,22 @@ fn generation(file: &File) -> Result<u64, Error> {
     Ok(if head(generation) == found { generation } else { 1 })
 }
 
-/// The records of a generation up to the first that is not whole, and where that one would stand.
-fn records(file: &File, generation: u64) -> Result<(Vec<Moved>, u64), Error> {
-    let length = file.metadata().map_err(Error::io("read the journal"))?.len().min(BYTES_MAX);
-    let mut all = vec![0; usize::try_from(length).unwrap_or_default()];
-    let read = read_at(file, &mut all, 0)?;
-    let mut rest =
-        all[..read].get(usize::try_from(HEAD_BYTES).unwrap_or_default()..).unwrap_or(&[]);
-    let (mut found, mut end) = (Vec::new(), HEAD_BYTES);
-    while let Some(head) =
-        RecordHead::parse(rest, generation, u32::try_from(found.len()).unwrap_or(u32::MAX))
-        && let Some((record, after)) = rest.split_at_checked(RECORD_HEAD_BYTES + head.length)
-        && checksum(&record[CHECKED_FROM..]) == head.checksum
-        && let Some(moved) = decode(&record[RECORD_HEAD_BYTES..])
-    {
-        found.push(moved);
-        end += record.len() as u64;
-        rest = after;
-    }
-    Ok((found, end))
-}
-
 struct RecordHead {
     checksum: u32,
     length: usize,
 }
 
 impl RecordHead {
-    fn parse(raw: &[u8], generation: u64, of: u32) -> Option<Self> {
+    fn parse(raw: &[u8], at: Numbered) -> Option<Self> {
         let raw = raw.get(..RECORD_HEAD_BYTES)?;
-        let ours =
-            raw.starts_with(RECORD_MARK) && number(raw, 8) == generation && short(raw, 16) == of;
+        let ours = raw.starts_with(RECORD_MARK)
+            && number(raw, 8) == at.generation
+            && short(raw, 16) == at.number;
         ours.then(|| Self { checksum: short(raw, 4), length: short(raw, 20) as usize })
     }
 }
 
-fn encode(moved: &Moved, generation: u64, of: u32) -> Result<Vec<u8>, Error> {
+fn encode(moved: &Moved) -> Result<Vec<u8>, Error> {
     let mut payload = Vec::new();
     let mut part = |bytes: &[u8]| -> Result<(), Error> {
         let length = u32::try_from(bytes.len());
@@ -247,15 +332,19 @@ fn encode(moved: &Moved, generation: u64, of: u32) -> Result<Vec<u8>, Error> {
         part(&pack.pack)?;
         part(&pack.index)?;
     }
+    Ok(payload)
+}
+
+/// A record with this payload.
+fn record(at: Numbered, payload: &[u8]) -> Result<Vec<u8>, Error> {
     let length = u32::try_from(payload.len());
     let length = length.map_err(|_| Error::Full { action: "write so long a move" })?;
     let mut record = Vec::with_capacity(RECORD_HEAD_BYTES + payload.len());
     record.extend_from_slice(RECORD_MARK);
     record.extend_from_slice(&[0; 4]);
-    record.extend_from_slice(&generation.to_be_bytes());
-    record.extend_from_slice(&of.to_be_bytes());
+    record.extend_from_slice(&at.name());
     record.extend_from_slice(&length.to_be_bytes());
-    record.extend_from_slice(&payload);
+    record.extend_from_slice(payload);
     let checksum = checksum(&record[CHECKED_FROM..]);
     record[4..8].copy_from_slice(&checksum.to_be_bytes());
     Ok(record)

@@ -7,3 +7,4 @@ pub(crate) mod pack;
 pub(crate) mod refs;
 pub(crate) mod repack;
 pub(crate) mod store;
+pub(crate) mod vault;

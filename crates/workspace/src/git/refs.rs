@@ -2,12 +2,14 @@
 //! follows a symbolic ref other than HEAD's fixed one.
 //!
 //! A move is made durable by the journal; the files of the refs and of small packs are not synced one by one. Whoever
-//! locks the refs first makes what a dead process had left in the journal.
+//! locks the refs first makes what a dead process had left in the journal. Where the repository is sealed at rest, its
+//! files need not be durable at all: its vault is.
 
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use parking_lot::Mutex;
@@ -18,6 +20,7 @@ use crate::{
     git::{
         journal::{Journal, Moved},
         pack::{Small, sync_directory, temp_file},
+        vault::Vault,
     },
     id::{Oid, from_hex, to_hex},
     point::{Point, Probe},
@@ -34,6 +37,7 @@ const PACKED_BYTES_MAX: u64 = 64 << 20;
 pub(crate) struct Refs {
     repository: PathBuf,
     journal: Mutex<Journal>,
+    vault: Option<Arc<Vault>>,
     probe: Probe,
 }
 
@@ -45,9 +49,13 @@ pub(crate) struct Locked<'a> {
 }
 
 impl Refs {
-    pub(crate) fn new(repository: &Path, probe: Probe) -> Self {
-        let journal = Mutex::new(Journal::new(repository));
-        Self { repository: repository.to_owned(), journal, probe }
+    pub(crate) fn new(repository: &Path, vault: Option<Arc<Vault>>, probe: Probe) -> Self {
+        let journal = match &vault {
+            Some(vault) => Journal::sealed(Arc::clone(vault)),
+            None => Journal::new(repository),
+        };
+        let journal = Mutex::new(journal);
+        Self { repository: repository.to_owned(), journal, vault, probe }
     }
 
     /// Makes the moves that a process which is gone had made durable and nothing more. Takes no lock without need.
@@ -119,6 +127,18 @@ impl Refs {
         rustix::fs::syncfs(directory).map_err(failed)
     }
 
+    /// Makes all that the journal moved durable elsewhere, and begins it anew. For the holder of the lock.
+    fn settle(&self, journal: &mut Journal) -> Result<(), Error> {
+        let Some(vault) = &self.vault else {
+            self.sync_files()?;
+            return journal.reset();
+        };
+        let next = vault.settle(&self.repository)?;
+        self.probe.reach(Point::Sealed);
+        journal.go_on(next);
+        Ok(())
+    }
+
     fn make(&self, moved: &Moved) -> Result<(), Error> {
         if let Some(pack) = &moved.pack {
             pack.write(&self.repository.join("objects"))?;
@@ -186,11 +206,15 @@ impl Locked<'_> {
     }
 
     fn append(&self, moved: &Moved) -> Result<(), Error> {
-        if self.refs.journal.lock().append(moved)? {
+        if let Some(vault) = &self.refs.vault {
+            vault.note(&moved.name)?;
+        }
+        let mut journal = self.refs.journal.lock();
+        if journal.append(moved)? {
             return Ok(());
         }
-        self.settle()?;
-        if self.refs.journal.lock().append(moved)? {
+        self.refs.settle(&mut journal)?;
+        if journal.append(moved)? {
             return Ok(());
         }
         Err(Error::Full { action: "write so long a move" })
@@ -198,8 +222,7 @@ impl Locked<'_> {
 
     /// Makes all files of the repository durable, and begins the journal anew.
     pub(crate) fn settle(&self) -> Result<(), Error> {
-        self.refs.sync_files()?;
-        self.refs.journal.lock().reset()
+        self.refs.settle(&mut self.refs.journal.lock())
     }
 
     fn make_unmade(&self) -> Result<(), Error> {
@@ -209,7 +232,7 @@ impl Locked<'_> {
             return Ok(());
         }
         let made = unmade.iter().try_for_each(|moved| self.refs.make(moved));
-        let made = made.and_then(|()| self.refs.sync_files()).and_then(|()| journal.reset());
+        let made = made.and_then(|()| self.refs.settle(&mut journal));
         made.inspect_err(|_| journal.forget())
     }
 

@@ -60,7 +60,7 @@ pub(crate) fn count(objects: &Path) -> Result<usize, Error> {
 }
 
 /// Paths, without extension, of all packs that have an index.
-fn list(directory: &Path) -> Result<Vec<PathBuf>, Error> {
+pub(crate) fn list(directory: &Path) -> Result<Vec<PathBuf>, Error> {
     let failed = Error::io("list the packs");
     let mut packs = Vec::new();
     for entry in fs::read_dir(directory).map_err(&failed)? {

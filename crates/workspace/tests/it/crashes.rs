@@ -88,6 +88,7 @@ fn die_at(top: &Path, point: Point) {
         }
         Point::CheckoutWritten => drop(directory.checkout()),
         Point::ApprovalReady => panic!("approvals have their own test"),
+        Point::Sealed => panic!("sealed repositories have their own test"),
         Point::Gathered | Point::PackNamed | Point::RefWritten | Point::RefMoved => {
             drop(directory.commit_upper(&top.join("upper")));
         }

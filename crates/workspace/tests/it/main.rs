@@ -13,5 +13,6 @@ mod merges;
 mod overlays;
 mod patches;
 mod races;
+mod sealed;
 mod sessions;
 mod traps;
