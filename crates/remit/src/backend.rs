@@ -82,8 +82,8 @@ fn no_walls(why: impl std::fmt::Display) -> Failed {
         .next("`remit doctor` says more; --backend process works without walls, for development")
 }
 
-/// The name of the cgroup folder of a data folder: the same after a restart, never another's.
-fn prefix(data: &Path) -> String {
+/// A name that goes with a data folder: the same after a restart, never another's. Its cgroups have it.
+pub(crate) fn prefix(data: &Path) -> String {
     let hash = Sha256::digest(data.as_os_str().as_encoded_bytes());
     let digits: Vec<_> = hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
     format!("remit-{}", digits.concat())

@@ -73,6 +73,9 @@ pub(crate) enum Command {
     /// Show the configuration.
     #[command(subcommand)]
     Config(Config),
+    /// Keep what is encrypted at rest.
+    #[command(subcommand)]
+    Storage(Storage),
 }
 
 /// How sandboxes are built and models are reached.
@@ -401,6 +404,16 @@ pub(crate) enum Config {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Storage {
+    /// Make another master key, wrap every workspace's key by it, and forget the old one.
+    ///
+    /// The server must be stopped. Whatever happens on the way, nothing is lost: call it again, or
+    /// start the server.
+    #[command(verbatim_doc_comment)]
+    Rotate,
+}
+
 impl Cli {
     /// What was typed, as settings.
     pub(crate) fn flags(&self) -> Vec<(&'static str, String)> {
@@ -423,7 +436,7 @@ impl Cli {
             Command::Usage(asked) => (None, Some(&asked.server)),
             Command::Key(verb) => (None, Some(verb.server())),
             Command::Login { server } => (None, Some(server)),
-            Command::Demo | Command::Config(_) => (None, None),
+            Command::Demo | Command::Config(_) | Command::Storage(_) => (None, None),
         };
         if let Some(machine) = machine {
             flags.push(("backend.kind", machine.backend.clone()));

@@ -157,7 +157,7 @@ impl Config {
                     continue;
                 }
                 let text = as_text(value).ok_or_else(|| {
-                    bad(format!("`{key}` in {origin} is neither text, number nor list of texts"))
+                    bad(format!("`{key}` in {origin} is neither text, number, true or false, nor list of texts"))
                 })?;
                 self.set(&key, text, origin.clone())?;
             }
@@ -218,6 +218,11 @@ impl Config {
         self.text(key).and_then(|text| text.parse().ok()).unwrap_or_default()
     }
 
+    /// Whether a setting that is `true` or `false` is on.
+    pub(crate) fn is_on(&self, key: &str) -> bool {
+        self.text(key) == Some("true")
+    }
+
     /// The model endpoints beside the first.
     pub(crate) fn endpoints(&self) -> impl Iterator<Item = (&String, &NamedEndpoint)> {
         self.endpoints.iter()
@@ -252,6 +257,7 @@ fn as_text(value: &toml::Value) -> Option<String> {
     match value {
         toml::Value::String(text) => Some(text.clone()),
         toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Boolean(whether) => Some(whether.to_string()),
         toml::Value::Array(items) => {
             let items: Option<Vec<_>> = items.iter().map(toml::Value::as_str).collect();
             items.map(|items| items.join(","))
@@ -342,7 +348,8 @@ mod tests {
         assert!(refused("", &[("REMIT_MODEL__NAM", "m")]).contains("did you mean `model.name`?"));
         assert!(refused("[limits]\nturn_s = 0", &[]).contains("it must be 1 to 86400"));
         assert!(refused("[backend]\nkind = \"docker\"", &[]).contains("one of native, process"));
-        assert!(refused("[backend]\nkind = true", &[]).contains("neither text"));
+        assert!(refused("[backend]\nkind = 1.5", &[]).contains("neither text"));
+        assert!(refused("[storage]\nencryption = 1", &[]).contains("one of true, false"));
         assert!(refused("[", &[]).contains("remit.toml"));
     }
 

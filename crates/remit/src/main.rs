@@ -19,6 +19,7 @@ mod backend;
 mod descriptors;
 mod local;
 mod seed;
+mod storage;
 mod wiring;
 
 mod command;
@@ -27,7 +28,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::{Cli, Command, Config as ConfigVerb};
+use crate::cli::{Cli, Command, Config as ConfigVerb, Storage as StorageVerb};
 use crate::config::{Config, Surroundings};
 use crate::exit::{Exit, exit_of};
 
@@ -106,6 +107,7 @@ async fn obey(cli: Cli, config: Config, surroundings: Surroundings) -> anyhow::R
         Command::Key(verb) => command::key::run(&config, verb, json).await?,
         Command::Usage(asked) => command::usage::run(&config, asked, json).await?,
         Command::Ws(verb) => return command::ws::run(&config, verb, json).await,
+        Command::Storage(StorageVerb::Rotate) => command::storage::rotate(&config, json)?,
         Command::Config(_) => {}
     }
     Ok(Exit::Ok)

@@ -47,6 +47,24 @@ pub(crate) const SETTINGS: &[Setting] = &[
         Some("native"),
         "what builds sandboxes; `process` does not isolate and is for development",
     ),
+    setting(
+        "storage.encryption",
+        Kind::Choice(&["true", "false"]),
+        Some("false"),
+        "whether workspaces, conversations and streams are encrypted at rest",
+    ),
+    setting(
+        "storage.key_file",
+        Kind::Text,
+        None,
+        "the file of the master key; `master.key` in the data folder where absent",
+    ),
+    setting(
+        "storage.memory",
+        Kind::Text,
+        None,
+        "the folder, in memory, where encrypted workspaces are open; below /dev/shm where absent",
+    ),
     setting("backend.worker", Kind::Text, None, "the worker program; beside `remit` where absent"),
     setting(
         "model.url",

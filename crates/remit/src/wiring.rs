@@ -8,15 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use embedded::lock::LockError;
-use embedded::sqlite::{OpenError, SqliteLedger};
 use embedded::system::{RandomIds, SystemClock};
 use engine::dispatcher::{Dispatcher, Parts, QueueBounds, Settings};
 use engine::port::{Clock, Gate, UsageBook};
 use engine::proposal::{self, Drafts, Inbox};
 use engine::runner::builtin_runners;
 use engine::task::{TaskKind, Tasks};
-use engine::workspaces::Workspaces;
 use gate::{Broker, Endpoint, EndpointParts, Secret, Setup};
 use knowledge::Knowledge;
 use model::{Limits, ModelApi, Program, Runner, RunnerName};
@@ -30,6 +27,7 @@ use crate::descriptors::{self, Share};
 use crate::exit::{Exit, Failed};
 use crate::profile::Profile;
 use crate::seed::Ground;
+use crate::storage::{self, Storage};
 
 /// How long connections may take to end when the server stops.
 const CONNECTIONS_END: Duration = Duration::from_secs(5);
@@ -49,7 +47,7 @@ pub(crate) struct Server {
     /// Whether its backend isolates.
     pub(crate) isolates: bool,
     dispatcher: Dispatcher,
-    ledger: Arc<SqliteLedger>,
+    storage: Storage,
     connections: Tasks,
     work: Tasks,
 }
@@ -63,16 +61,16 @@ impl Server {
         let listener = bind(config).await?;
         let share = shared(config);
         let data = make_data(&config.data())?;
-        let ledger = Arc::new(open_ledger(&data)?);
+        let storage = storage::open(config, &data, &work)?;
+        let Storage { ledger, workspaces } = storage.clone();
         let backend = backend::build(config, &data, &work, clock.clone())?;
         let isolates = backend.fingerprint().isolates;
         let gate = Arc::new(broker(config, &work, ledger.clone())?);
-        let workspaces = Workspaces::new(&data, work.clone()).context("cannot make folders")?;
         let runners = runners(&data)?;
         let settings = settings(config, share.live, &runners, &data)?;
         let model = gate.model(&runners[&settings.runner]);
         let defaults = defaults(&runners, &settings, &model);
-        let drafts = drafts(&ledger, &workspaces, &settings);
+        let life = settings.proposal_life;
         let dispatcher = Dispatcher::new(Parts {
             ledger: ledger.clone(),
             directory: ledger.clone(),
@@ -109,7 +107,7 @@ impl Server {
             directory: ledger.clone(),
             knowledge: Knowledge::new(workspaces.clone()),
             proposals: ledger.clone(),
-            inbox: inbox(drafts, &ledger, &work),
+            inbox: inbox(&storage, life, &work),
             workspaces,
             clock,
             ids,
@@ -122,14 +120,14 @@ impl Server {
         let (most, router) = (usize::try_from(share.connections)?, server::router(parts));
         let serving = server::serve(listener, router, most, connections.clone());
         connections.spawn(TaskKind::Core, "serve", serving);
-        Ok(Self { profile, login, model, isolates, dispatcher, ledger, connections, work })
+        Ok(Self { profile, login, model, isolates, dispatcher, storage, connections, work })
     }
 
     /// Completes when the process cannot go on.
     pub(crate) async fn broken(&self) {
         let (connections, work) = (self.connections.broken(), self.work.broken());
         tokio::select! {
-            () = self.ledger.broken() => {}
+            () = self.storage.ledger.broken() => {}
             () = connections.cancelled() => {}
             () = work.cancelled() => {}
         }
@@ -141,6 +139,7 @@ impl Server {
         self.dispatcher.shut_down();
         self.work.shut_down(DISPATCHES_END).await;
         self.connections.shut_down(CONNECTIONS_END).await;
+        self.storage.workspaces.close();
     }
 }
 
@@ -148,12 +147,6 @@ impl Server {
 fn shared(config: &Config) -> Share {
     let (live, connections) = (config.number("limits.live"), server::CONNECTIONS_MAX);
     descriptors::share(&Share { live, connections })
-}
-
-/// Where proposals are written down.
-fn drafts(ledger: &Arc<SqliteLedger>, workspaces: &Workspaces, settings: &Settings) -> Drafts {
-    let (proposals, workspaces) = (ledger.clone(), workspaces.clone());
-    Drafts { proposals, workspaces, life: settings.proposal_life }
 }
 
 /// What is shown and chosen where the caller does not choose.
@@ -167,10 +160,12 @@ fn defaults(runners: &BTreeMap<RunnerName, Runner>, settings: &Settings, model: 
 }
 
 /// The inbox of proposals. What an earlier server left unfinished in it is taken up beside all else.
-fn inbox(drafts: Drafts, ledger: &Arc<SqliteLedger>, work: &Tasks) -> Inbox {
+fn inbox(storage: &Storage, life: Duration, work: &Tasks) -> Inbox {
+    let Storage { ledger, workspaces } = storage.clone();
+    let drafts = Drafts { proposals: ledger.clone(), workspaces, life };
     let inbox = Inbox::new(proposal::Parts {
         drafts,
-        ledger: ledger.clone(),
+        ledger,
         clock: Arc::new(SystemClock),
         ids: Arc::new(RandomIds),
     });
@@ -200,17 +195,6 @@ fn make_data(data: &Path) -> anyhow::Result<std::path::PathBuf> {
         )
         .next("choose another one with --data")
         .into()
-    })
-}
-
-fn open_ledger(data: &Path) -> anyhow::Result<SqliteLedger> {
-    SqliteLedger::open(data).map_err(|problem| match problem {
-        OpenError::Lock(LockError::InUse { .. }) => {
-            Failed::new(Exit::Conflict, problem.to_string())
-                .next("stop that server, or choose another folder with --data")
-                .into()
-        }
-        problem => anyhow::Error::from(problem),
     })
 }
 

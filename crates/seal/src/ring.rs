@@ -96,6 +96,10 @@ impl Keyring {
 
     /// The key of a workspace, made where there is none.
     pub fn key_or_new(&self, workspace: WorkspaceId) -> Result<Arc<WorkspaceKey>, SealError> {
+        match self.key(workspace) {
+            Err(SealError::NoKey(_)) => {}
+            found => return found,
+        }
         let _alone = self.making.lock();
         match self.key(workspace) {
             Err(SealError::NoKey(_)) => {}
@@ -144,29 +148,49 @@ impl Keyring {
         Ok(())
     }
 
+    /// Whether the master keys open the key of every workspace.
+    ///
+    /// # Errors
+    /// What the first one that does not open says.
+    pub fn check(&self) -> Result<(), SealError> {
+        for (workspace, wrapped) in self.wrapped()? {
+            self.keys.unwrap(workspace, &wrapped)?;
+        }
+        Ok(())
+    }
+
     /// Wraps every key that an older master key wraps by the present one; how many. May be repeated after a crash.
     pub fn rewrap(&self) -> Result<usize, SealError> {
-        let failed = SealError::io("list the sealed workspaces");
         let mut count = 0;
+        for (workspace, wrapped) in self.wrapped()? {
+            if wrapped.master != *self.keys.master() {
+                let key = self.keys.unwrap(workspace, &wrapped)?;
+                write_key(&self.folder(workspace), &self.keys.wrap(workspace, &key)?)?;
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
+    /// The wrapped keys of all workspaces that have one.
+    fn wrapped(&self) -> Result<Vec<(WorkspaceId, Wrapped)>, SealError> {
+        let failed = SealError::io("list the sealed workspaces");
+        let mut found = Vec::new();
         for entry in fs::read_dir(&self.directory).map_err(&failed)? {
             let entry = entry.map_err(&failed)?;
             let Some(workspace) = entry.file_name().to_str().and_then(|name| name.parse().ok())
             else {
                 continue;
             };
-            let path = entry.path().join(KEY_FILE);
-            let text = match fs::read_to_string(&path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                text => text.map_err(SealError::io("read the key of a workspace"))?,
-            };
-            let wrapped: Wrapped = text.parse()?;
-            if wrapped.master != *self.keys.master() {
-                let key = self.keys.unwrap(workspace, &wrapped)?;
-                write_key(&entry.path(), &self.keys.wrap(workspace, &key)?)?;
-                count += 1;
+            match fs::read_to_string(entry.path().join(KEY_FILE)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                text => {
+                    let text = text.map_err(SealError::io("read the key of a workspace"))?;
+                    found.push((workspace, text.parse()?));
+                }
             }
         }
-        Ok(count)
+        Ok(found)
     }
 }
 

@@ -9,6 +9,7 @@ use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
 
 use super::schema::{OpenError, open_reader};
+use super::sealing::Sealing;
 
 /// How far the thread is.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ pub(super) struct Checkpointer {
 impl Checkpointer {
     /// Starts the thread on a connection of its own.
     pub(super) fn start(path: &Path) -> Result<Self, OpenError> {
-        let connection = open_reader(path)?;
+        let connection = open_reader(path, &Sealing::Off)?;
         let shared = Arc::new(Shared { stage: Mutex::new(Stage::Idle), changed: Condvar::new() });
         let of_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()

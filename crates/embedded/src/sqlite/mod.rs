@@ -6,6 +6,7 @@
 //! an entry means.
 
 mod schema;
+mod sealing;
 
 mod directory;
 mod invites;
@@ -42,6 +43,7 @@ use model::{
 use rusqlite::Connection;
 
 pub use self::schema::{DATABASE_FILE, OpenError};
+pub use self::sealing::Sealing;
 
 use self::failure::Failure;
 use self::members::Seat;
@@ -68,12 +70,21 @@ impl SqliteLedger {
     /// Opens the ledger in a data directory, which must exist, and takes the directory for this
     /// process. Creates the file, or brings an older one up to date. Blocks while it does.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
-        let lock = DataLock::take(directory)?;
+        Self::open_as(directory, DataLock::take(directory)?, &Sealing::Off)
+    }
+
+    /// The same for the holder of the directory's lock, with rows that are sealed or not; clear rows are
+    /// sealed now.
+    ///
+    /// # Errors
+    /// [`OpenError::Sealed`] if rows are sealed and are to be in the clear: they never are again;
+    /// [`OpenError::Live`] if clear rows cannot be sealed yet.
+    pub fn open_as(directory: &Path, lock: DataLock, sealing: &Sealing) -> Result<Self, OpenError> {
         let path = directory.join(DATABASE_FILE);
-        let connection = schema::open_writer(&path)?;
+        let connection = schema::open_writer(&path, sealing)?;
         let tails = Arc::<Tails>::default();
         let writer = Writer::start(&path, connection, Arc::clone(&tails))?;
-        let readers = Readers::start(&path)?;
+        let readers = Readers::start(&path, sealing)?;
         Ok(Self { writer, readers, tails, _lock: lock })
     }
 

@@ -11,13 +11,17 @@ use super::row::{Id, Text, stored};
 /// Workspaces that one query may name.
 const WORKSPACES_MAX: usize = 1_000;
 
+/// What [`record_of`] reads.
+const RECORD: &str = "SELECT unseal(body, 'proposal', id), unseal(standing, 'standing', id) \
+                      FROM proposals";
+
 /// See [`engine::port::Proposals::add_proposal`].
 pub(super) fn add(c: &Connection, new: &Proposal) -> Result<ProposalRecord, Failure> {
     if let Some(found) = one(c, new.id)? {
         return Ok(found);
     }
     let sql = "INSERT INTO proposals (id, workspace, committed, expires, body, state, standing) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+               VALUES (?1, ?2, ?3, ?4, seal(?5, ?2, 'proposal', ?1), ?6, seal(?7, ?2, 'standing', ?1))";
     let standing = serde_json::to_string(&Standing::Open)?;
     c.prepare_cached(sql)?.execute(params![
         Id(new.id.uuid()),
@@ -28,13 +32,15 @@ pub(super) fn add(c: &Connection, new: &Proposal) -> Result<ProposalRecord, Fail
         word(&Standing::Open),
         standing,
     ])?;
-    remember(c, new.id, &standing)?;
+    remember(c, new, &standing)?;
     Ok(ProposalRecord { proposal: new.clone(), standing: Standing::Open })
 }
 
-fn remember(c: &Connection, id: ProposalId, standing: &str) -> Result<(), Failure> {
-    let sql = "INSERT INTO proposal_standings (proposal, standing) VALUES (?1, ?2)";
-    c.prepare_cached(sql)?.execute(params![Id(id.uuid()), standing])?;
+fn remember(c: &Connection, of: &Proposal, standing: &str) -> Result<(), Failure> {
+    let sql = "INSERT INTO proposal_standings (proposal, standing) \
+               VALUES (?1, seal(?2, ?3, 'standing', ?1))";
+    let row = params![Id(of.id.uuid()), standing, Id(of.workspace.uuid())];
+    c.prepare_cached(sql)?.execute(row)?;
     Ok(())
 }
 
@@ -50,7 +56,7 @@ fn word(standing: &Standing) -> &'static str {
 
 /// See [`engine::port::Proposals::proposal`].
 pub(super) fn one(c: &Connection, id: ProposalId) -> Result<Option<ProposalRecord>, Failure> {
-    let mut statement = c.prepare_cached("SELECT body, standing FROM proposals WHERE id = ?1")?;
+    let mut statement = c.prepare_cached(&format!("{RECORD} WHERE id = ?1"))?;
     let mut rows = statement.query([Id(id.uuid())])?;
     rows.next()?.map(record_of).transpose()
 }
@@ -69,7 +75,7 @@ pub(super) fn page(c: &Connection, query: &ProposalQuery) -> Result<Page<Proposa
     let (now, limit) = (stored(query.now), i64::from(query.limit) + 1);
     let before = query.before.map(|id| Id(id.uuid()));
     let mut values: Vec<&dyn ToSql> = vec![&now, &limit];
-    let mut sql = "SELECT body, standing FROM proposals WHERE ?1 = ?1".to_owned();
+    let mut sql = format!("{RECORD} WHERE ?1 = ?1");
     sql.push_str(match query.state {
         None => "",
         Some(ProposalState::Open) => {
@@ -111,16 +117,17 @@ pub(super) fn decide(
         return Ok(Some(found));
     }
     let standing = serde_json::to_string(&to)?;
-    let sql = "UPDATE proposals SET state = ?2, standing = ?3 WHERE id = ?1";
+    let sql = "UPDATE proposals SET state = ?2, standing = seal(?3, workspace, 'standing', id) \
+               WHERE id = ?1";
     c.prepare_cached(sql)?.execute(params![Id(id.uuid()), word(&to), standing])?;
-    remember(c, id, &standing)?;
+    remember(c, &found.proposal, &standing)?;
     Ok(Some(ProposalRecord { standing: to, ..found }))
 }
 
 /// See [`engine::port::Proposals::approving`].
 pub(super) fn approving(c: &Connection) -> Result<Vec<ProposalRecord>, Failure> {
-    let sql = "SELECT body, standing FROM proposals WHERE state = 'approving' ORDER BY id";
-    let mut statement = c.prepare_cached(sql)?;
+    let sql = format!("{RECORD} WHERE state = 'approving' ORDER BY id");
+    let mut statement = c.prepare_cached(&sql)?;
     let mut rows = statement.query([])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
@@ -140,7 +147,8 @@ pub(super) fn commits(c: &Connection, workspace: WorkspaceId) -> Result<Vec<Comm
 
 /// See [`engine::port::Proposals::standings`].
 pub(super) fn standings(c: &Connection, id: ProposalId) -> Result<Vec<Standing>, Failure> {
-    let sql = "SELECT standing FROM proposal_standings WHERE proposal = ?1 ORDER BY no";
+    let sql = "SELECT unseal(standing, 'standing', proposal) FROM proposal_standings \
+               WHERE proposal = ?1 ORDER BY no";
     let mut statement = c.prepare_cached(sql)?;
     let mut rows = statement.query([Id(id.uuid())])?;
     let mut found = Vec::new();

@@ -18,8 +18,9 @@ const ROWS_MAX: u32 = 1_000;
 /// The most entries of one answer.
 const ENTRIES_MAX: u32 = 10_000;
 
-const RECORD: &str = "SELECT d.body, h.state, h.epoch, h.last_epoch, h.last_n, h.changed, \
-                      h.cursor, h.recovery FROM heads h JOIN dispatches d ON d.no = h.no";
+const RECORD: &str = "SELECT unseal(d.body, 'dispatch', d.no), h.state, h.epoch, h.last_epoch, \
+                      h.last_n, h.changed, h.cursor, unseal(h.recovery, 'recovery', h.no) \
+                      FROM heads h JOIN dispatches d ON d.no = h.no";
 
 /// The last entry of a stream, and whether it is closed.
 pub(super) fn head(c: &Connection, id: DispatchId) -> Result<Option<(EventId, bool)>, Failure> {
@@ -43,8 +44,8 @@ pub(super) fn entries(
         .query_row([Id(dispatch.uuid())], |row| Ok((row.get(0)?, unsigned(row, 1)?)));
     let (no, last) = found.optional()?.ok_or(LedgerError::NoDispatch(dispatch))?;
     let seen = number_seen(connection, no, last, after)?;
-    let sql = "SELECT key, epoch, at, body FROM entries WHERE key > ?1 AND key <= ?2 \
-               ORDER BY key LIMIT ?3";
+    let sql = "SELECT key, epoch, at, unseal(body, 'entry', key) FROM entries \
+               WHERE key > ?1 AND key <= ?2 ORDER BY key LIMIT ?3";
     let mut statement = connection.prepare_cached(sql)?;
     let range = params![entry_key(no, seen), entry_key(no, u64::MAX), limit.min(ENTRIES_MAX)];
     let mut rows = statement.query(range)?;
@@ -186,8 +187,7 @@ pub(super) fn turns(c: &Connection, session: SessionId, limit: u32) -> Result<Ve
     Ok(turns)
 }
 
-const SESSION: &str =
-    "SELECT id, subject, runner, home, title, created, last_active, dispatch FROM sessions";
+const SESSION: &str = "SELECT id, subject, runner, home, unseal(title, 'title', id), created, last_active, dispatch FROM sessions";
 
 /// See [`engine::port::Ledger::session`].
 pub(super) fn session(c: &Connection, id: SessionId) -> Result<Option<Session>, Failure> {

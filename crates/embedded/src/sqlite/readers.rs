@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::failure::{Failure, unavailable};
 use super::queue::{Placed, Queue};
 use super::schema::{OpenError, open_reader};
+use super::sealing::Sealing;
 
 /// Threads that read at once.
 const READERS: usize = 3;
@@ -34,10 +35,10 @@ impl fmt::Debug for Readers {
 
 impl Readers {
     /// Starts the threads.
-    pub(super) fn start(path: &Path) -> Result<Self, OpenError> {
+    pub(super) fn start(path: &Path, sealing: &Sealing) -> Result<Self, OpenError> {
         let mut readers = Self { queue: Queue::new(READS_MAX), threads: Vec::new() };
         for index in 0..READERS {
-            let connection = open_reader(path)?;
+            let connection = open_reader(path, sealing)?;
             let queue = Arc::clone(&readers.queue);
             let thread = std::thread::Builder::new()
                 .name(format!("ledger-read-{index}"))

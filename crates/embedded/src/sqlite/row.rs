@@ -92,7 +92,8 @@ impl Body {
 }
 
 /// The columns that [`turn`] reads.
-pub(super) const TURN: &str = "turn, session, dispatch, number, prompt, accepted_epoch, accepted_n";
+pub(super) const TURN: &str = "turn, session, dispatch, number, \
+    unseal(prompt, 'prompt', session, turn), accepted_epoch, accepted_n";
 
 /// A turn from its columns.
 pub(super) fn turn(row: &Row<'_>) -> rusqlite::Result<Turn> {

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::sealing::{self, Sealing};
+
 /// The file of the ledger in the data directory.
 pub const DATABASE_FILE: &str = "remit.sqlite";
 
@@ -16,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("003_logins.sql"),
     include_str!("004_proposals.sql"),
     include_str!("005_usage.sql"),
+    include_str!("006_sealing.sql"),
 ];
 
 /// Statements that each connection keeps prepared.
@@ -40,6 +43,21 @@ pub enum OpenError {
         /// The highest version known here.
         known: u32,
     },
+    /// The rows are sealed, and no keys are given. Nothing was changed.
+    #[error("the rows of {path} are sealed", path = path.display())]
+    Sealed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The rows are to be sealed, and dispatches are not over whose sandboxes stand on folders in the clear.
+    /// Nothing was changed.
+    #[error("{live} dispatches of {path} are not over", path = path.display())]
+    Live {
+        /// The file.
+        path: PathBuf,
+        /// How many.
+        live: u64,
+    },
     /// The file could not be created, or a thread could not be started.
     #[error("cannot open {path}", path = path.display())]
     Io {
@@ -61,7 +79,7 @@ pub enum OpenError {
 }
 
 /// Opens the file for the one who writes, creating it or bringing it up to date.
-pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
+pub(super) fn open_writer(path: &Path, sealing: &Sealing) -> Result<Connection, OpenError> {
     let io = |source| OpenError::Io { path: path.to_owned(), source };
     let database = |source| OpenError::Database { path: path.to_owned(), source };
     if !path.exists() {
@@ -69,18 +87,38 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     }
     let mut connection = Connection::open(path).map_err(database)?;
     migrate(path, &mut connection)?;
+    sealing.install(&connection).map_err(database)?;
+    seal_rows(path, &mut connection, sealing)?;
     // The name of a new file must survive a power cut, too.
     let folder = path.parent().unwrap_or(Path::new("/"));
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
     Ok(connection)
 }
 
+/// Sees to it that rows are kept as they are to be. Rows that are sealed stay so.
+fn seal_rows(path: &Path, connection: &mut Connection, sealing: &Sealing) -> Result<(), OpenError> {
+    let path = || path.to_owned();
+    let database = |source| OpenError::Database { path: path(), source };
+    match (sealing, sealing::is_sealed(connection).map_err(database)?) {
+        (Sealing::Off, false) => Ok(()),
+        (Sealing::Off, true) => Err(OpenError::Sealed { path: path() }),
+        (Sealing::On(_), sealed) => {
+            if !sealed {
+                let all = sealing.seal_all(connection).map_err(database)?;
+                all.map_err(|live| OpenError::Live { path: path(), live })?;
+            }
+            sealing::sweep(connection).map_err(database)
+        }
+    }
+}
+
 /// Opens the file for one who only reads.
-pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
+pub(super) fn open_reader(path: &Path, sealing: &Sealing) -> Result<Connection, OpenError> {
     let database = |source| OpenError::Database { path: path.to_owned(), source };
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(database)?;
     settle(&connection)
+        .and_then(|()| sealing.install(&connection))
         .and_then(|()| connection.pragma_update(None, "query_only", true))
         .map_err(database)?;
     Ok(connection)
@@ -140,7 +178,7 @@ mod tests {
         newer.pragma_update(None, "user_version", 4_000).expect("written");
         drop(newer);
         let before = std::fs::read(&path).expect("there");
-        let refused = open_writer(&path).expect_err("newer");
+        let refused = open_writer(&path, &Sealing::Off).expect_err("newer");
         assert!(matches!(refused, OpenError::Newer { found: 4_000, .. }), "{refused:?}");
         assert_eq!(std::fs::read(&path).expect("there"), before);
     }
@@ -156,7 +194,7 @@ mod tests {
         older.execute_batch(rows).expect("written");
         older.pragma_update(None, "user_version", 1).expect("written");
         drop(older);
-        let connection = open_writer(&path).expect("brought up to date");
+        let connection = open_writer(&path, &Sealing::Off).expect("brought up to date");
         let sql =
             "SELECT hex(workspace), hex(person), role, since, active FROM members ORDER BY no";
         let mut members = connection.prepare(sql).expect("the table is there");
@@ -178,7 +216,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join(DATABASE_FILE);
         for _ in 0..2 {
-            let connection = open_writer(&path).expect("opens");
+            let connection = open_writer(&path, &Sealing::Off).expect("opens");
             assert_eq!(version(&connection).expect("there"), known());
         }
     }
@@ -189,7 +227,7 @@ mod tests {
         let path = folder.path().join(DATABASE_FILE);
         std::fs::write(&path, "this is a text, and a long one at that ".repeat(100))
             .expect("written");
-        assert!(matches!(open_writer(&path), Err(OpenError::Database { .. })));
+        assert!(matches!(open_writer(&path, &Sealing::Off), Err(OpenError::Database { .. })));
     }
 
     #[test]
@@ -197,7 +235,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join(DATABASE_FILE);
-        let _connection = open_writer(&path).expect("opens");
+        let _connection = open_writer(&path, &Sealing::Off).expect("opens");
         for name in [DATABASE_FILE, "remit.sqlite-wal", "remit.sqlite-shm"] {
             let found = std::fs::metadata(folder.path().join(name)).expect("there");
             assert_eq!(found.permissions().mode() & 0o777, 0o600, "{name}");

@@ -30,6 +30,7 @@ pub(super) struct Addition {
 struct Head {
     no: i64,
     session: Id,
+    home: Id,
     live: bool,
     epoch: u32,
     last: EventId,
@@ -37,11 +38,12 @@ struct Head {
 
 impl Head {
     fn of(connection: &Connection, dispatch: DispatchId) -> Result<Self, Failure> {
-        let sql = "SELECT no, session, live, epoch, last_epoch, last_n FROM heads WHERE id = ?1";
+        let sql = "SELECT h.no, h.session, h.live, h.epoch, h.last_epoch, h.last_n, s.home \
+                   FROM heads h JOIN sessions s ON s.id = h.session WHERE h.id = ?1";
         let head = connection.prepare_cached(sql)?.query_row([Id(dispatch.uuid())], |row| {
             let last = super::row::event_id(row, 4)?;
-            let (no, session) = (row.get(0)?, row.get(1)?);
-            Ok(Self { no, session, live: row.get(2)?, epoch: row.get(3)?, last })
+            let (no, session, home) = (row.get(0)?, row.get(1)?, row.get(6)?);
+            Ok(Self { no, session, home, live: row.get(2)?, epoch: row.get(3)?, last })
         });
         Ok(head.optional()?.ok_or(LedgerError::NoDispatch(dispatch))?)
     }
@@ -59,7 +61,7 @@ impl Head {
     }
 
     fn end(&self) -> Place {
-        Place { no: self.no, before: self.last }
+        Place { no: self.no, home: self.home, before: self.last }
     }
 }
 
@@ -67,6 +69,8 @@ impl Head {
 #[derive(Clone, Copy)]
 struct Place {
     no: i64,
+    /// The workspace under whose key its entries are sealed.
+    home: Id,
     before: EventId,
 }
 
@@ -85,8 +89,9 @@ pub(super) fn create(
         return Ok((Accepted::Before(before), Change::NONE));
     }
     let no = insert_head(connection, new, bodies.len())?;
-    let grown =
-        insert_entries(connection, Place { no, before: EventId::START }, 0, new.at, bodies)?;
+    let home = Id(new.session.home.uuid());
+    let place = Place { no, home, before: EventId::START };
+    let grown = insert_entries(connection, place, 0, new.at, bodies)?;
     let accepted = turn_entry(&grown.entries, turn_id).unwrap_or(grown.last());
     let turn = Turn {
         id: turn_id.clone(),
@@ -96,9 +101,9 @@ pub(super) fn create(
         prompt: prompt.to_owned(),
         accepted,
     };
-    let turn_no = insert_turn(connection, &turn)?;
+    let turn_no = insert_turn(connection, &turn, home)?;
     upsert_session(connection, &new.session)?;
-    keep_key(connection, new.idempotency.as_ref(), turn_no, new.at)?;
+    keep_key(connection, new, turn_no)?;
     Ok((Accepted::New(turn), Change { dispatch: Some(dispatch.id), grown, closed: false }))
 }
 
@@ -132,13 +137,14 @@ pub(super) fn append(
     }
     if last != head.last || cursor.is_some() || recovery.is_some() {
         let sql = "UPDATE heads SET last_epoch = ?2, last_n = ?3, cursor = ifnull(?4, cursor), \
-                   recovery = ifnull(?5, recovery) WHERE no = ?1";
+                   recovery = ifnull(seal(?5, ?6, 'recovery', no), recovery) WHERE no = ?1";
         let row = params![
             head.no,
             last.epoch,
             last.n.cast_signed(),
             cursor.map(u64::cast_signed),
-            recovery
+            recovery,
+            head.home,
         ];
         connection.prepare_cached(sql)?.execute(row)?;
     }
@@ -175,7 +181,7 @@ pub(super) fn add_turn(
         prompt: new.prompt,
         accepted,
     };
-    insert_turn(connection, &turn)?;
+    insert_turn(connection, &turn, head.home)?;
     touch_session(connection, Id(new.session.uuid()), new.at, Some(new.dispatch))?;
     let closed = new.state.is_ended();
     Ok((Accepted::New(turn), Change { dispatch: Some(new.dispatch), grown, closed }))
@@ -183,15 +189,17 @@ pub(super) fn add_turn(
 
 fn keyed_before(c: &Connection, asked: Option<&Idempotency>) -> Result<Option<Turn>, Failure> {
     let Some(asked) = asked else { return Ok(None) };
-    let sql = "SELECT request, turn_no FROM idempotency WHERE subject = ?1 AND key = ?2";
+    let sql = "SELECT i.request = blind(?3, s.home), i.turn_no FROM idempotency i \
+               JOIN turns t ON t.no = i.turn_no JOIN sessions s ON s.id = t.session \
+               WHERE i.subject = ?1 AND i.key = ?2";
     let found = c
         .prepare_cached(sql)?
-        .query_row(params![Id(asked.subject.uuid()), asked.key], |row| {
-            Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, i64>(1)?))
+        .query_row(params![Id(asked.subject.uuid()), asked.key, asked.request], |row| {
+            Ok((row.get::<_, bool>(0)?, row.get::<_, i64>(1)?))
         })
         .optional()?;
-    let Some((request, turn_no)) = found else { return Ok(None) };
-    if request != asked.request {
+    let Some((same, turn_no)) = found else { return Ok(None) };
+    if !same {
         return Err(LedgerError::Conflict { key: asked.key.clone() }.into());
     }
     let sql = format!("SELECT {TURN} FROM turns WHERE no = ?1");
@@ -235,9 +243,11 @@ fn insert_head(connection: &Connection, new: &NewDispatch, entries: usize) -> Re
         stored(new.at),
     ])?;
     let no = connection.last_insert_rowid();
-    let sql = "INSERT INTO dispatches (no, body, claims) VALUES (?1, ?2, ?3)";
+    let sql = "INSERT INTO dispatches (no, body, claims) \
+               VALUES (?1, seal(?2, ?4, 'dispatch', ?1), seal(?3, ?4, 'claims', ?1))";
     let body = serde_json::to_string(dispatch)?;
-    connection.prepare_cached(sql)?.execute(params![no, body, new.claims])?;
+    let home = Id(new.session.home.uuid());
+    connection.prepare_cached(sql)?.execute(params![no, body, new.claims, home])?;
     Ok(no)
 }
 
@@ -248,24 +258,25 @@ fn insert_entries(
     at: Time,
     bodies: Vec<Body>,
 ) -> Result<Grown, Failure> {
-    let Place { no, before } = stream;
-    let sql = "INSERT INTO entries (key, epoch, at, body) VALUES (?1, ?2, ?3, ?4)";
+    let Place { no, home, before } = stream;
+    let sql = "INSERT INTO entries (key, epoch, at, body) \
+               VALUES (?1, ?2, ?3, seal(?4, ?5, 'entry', ?1))";
     let mut insert = connection.prepare_cached(sql)?;
     let mut grown = Grown { before, entries: Vec::with_capacity(bodies.len()), bytes: 0 };
     for (body, n) in bodies.into_iter().zip(before.n + 1..) {
         if n > NUMBER_MAX {
             return Err(unavailable(format!("a stream holds at most {NUMBER_MAX} entries")).into());
         }
-        insert.execute(params![entry_key(no, n), epoch, stored(at), body.text])?;
+        insert.execute(params![entry_key(no, n), epoch, stored(at), body.text, home])?;
         grown.bytes += body.text.len();
         grown.entries.push(Entry { id: EventId { epoch, n }, at, event: body.event });
     }
     Ok(grown)
 }
 
-fn insert_turn(connection: &Connection, turn: &Turn) -> Result<i64, Failure> {
+fn insert_turn(connection: &Connection, turn: &Turn, home: Id) -> Result<i64, Failure> {
     let sql = "INSERT INTO turns (session, turn, dispatch, number, accepted_epoch, accepted_n, \
-               prompt) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+               prompt) VALUES (?1, ?2, ?3, ?4, ?5, ?6, seal(?7, ?8, 'prompt', ?1, ?2))";
     connection.prepare_cached(sql)?.execute(params![
         Id(turn.session.uuid()),
         turn.id.as_str(),
@@ -274,13 +285,15 @@ fn insert_turn(connection: &Connection, turn: &Turn) -> Result<i64, Failure> {
         turn.accepted.epoch,
         turn.accepted.n.cast_signed(),
         turn.prompt,
+        home,
     ])?;
     Ok(connection.last_insert_rowid())
 }
 
 fn upsert_session(connection: &Connection, session: &Session) -> Result<(), Failure> {
     let sql = "INSERT INTO sessions (id, subject, runner, home, title, created, last_active, \
-               dispatch) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO UPDATE SET \
+               dispatch) VALUES (?1, ?2, ?3, ?4, seal(?5, ?4, 'title', ?1), ?6, ?7, ?8) \
+               ON CONFLICT (id) DO UPDATE SET \
                last_active = max(last_active, excluded.last_active), dispatch = excluded.dispatch";
     connection.prepare_cached(sql)?.execute(params![
         Id(session.id.uuid()),
@@ -308,19 +321,15 @@ fn touch_session(
     Ok(())
 }
 
-fn keep_key(
-    connection: &Connection,
-    asked: Option<&Idempotency>,
-    turn_no: i64,
-    at: Time,
-) -> Result<(), Failure> {
-    let Some(asked) = asked else { return Ok(()) };
-    let oldest = at.as_ms().saturating_sub(IDEMPOTENCY_KEPT_MS);
+fn keep_key(connection: &Connection, new: &NewDispatch, turn_no: i64) -> Result<(), Failure> {
+    let Some(asked) = &new.idempotency else { return Ok(()) };
+    let oldest = new.at.as_ms().saturating_sub(IDEMPOTENCY_KEPT_MS);
     let sql = "DELETE FROM idempotency WHERE at < ?1";
     connection.prepare_cached(sql)?.execute([oldest.cast_signed()])?;
     let sql = "INSERT INTO idempotency (subject, key, request, turn_no, at) \
-               VALUES (?1, ?2, ?3, ?4, ?5)";
-    let row = params![Id(asked.subject.uuid()), asked.key, asked.request, turn_no, stored(at)];
+               VALUES (?1, ?2, blind(?3, ?6), ?4, ?5)";
+    let (subject, home) = (Id(asked.subject.uuid()), Id(new.session.home.uuid()));
+    let row = params![subject, asked.key, asked.request, turn_no, stored(new.at), home];
     connection.prepare_cached(sql)?.execute(row)?;
     Ok(())
 }

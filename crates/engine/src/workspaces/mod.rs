@@ -55,9 +55,6 @@ pub enum WorkspacesError {
         /// The path, cut to 200 characters.
         path: String,
     },
-    /// What lies in the clear could not be removed though it is sealed now.
-    #[error("what lies in the clear cannot be removed")]
-    Clear(#[source] io::Error),
     /// Our own mistake, which the log tells.
     #[error("the work on {0} ended in a panic")]
     Broken(WorkspaceId),
@@ -120,7 +117,7 @@ impl Workspaces {
     /// Takes workspaces that lie in the clear below the state directory `data` over, and removes them and
     /// their checkouts there; how many. No sandbox may be laid over these. Blocks; may be repeated after a
     /// crash.
-    pub fn seal_all(&self, data: &Path) -> Result<usize, WorkspacesError> {
+    pub fn seal_all(&self, data: &Path) -> Result<usize, RepositoryError> {
         let Some(ring) = &self.ring else { return Ok(0) };
         let mut count = 0;
         let entries = std::fs::read_dir(data.join("workspaces"));
@@ -129,17 +126,11 @@ impl Workspaces {
             let name = entry.file_name();
             let name = name.to_str().and_then(|name| name.strip_suffix(".git"));
             let Some(id) = name.and_then(|name| name.parse().ok()) else { continue };
-            let sealed = Repository::seal(&path, id, ring);
-            sealed.map_err(|source| WorkspacesError::Repository { workspace: id, source })?;
+            Repository::seal(&path, id, ring)?;
             count += 1;
         }
         for folder in ["workspaces", "checkouts"] {
-            match std::fs::remove_dir_all(data.join(folder)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(WorkspacesError::Clear(error));
-                }
-                _ => {}
-            }
+            remove_folder(&data.join(folder))?;
         }
         Ok(count)
     }
@@ -330,12 +321,7 @@ impl Workspaces {
             }
             workspaces.open.lock().remove(&id);
             for folder in folders {
-                match std::fs::remove_dir_all(folder) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        return Err(WorkspacesError::Clear(error));
-                    }
-                    _ => {}
-                }
+                remove_folder(&folder).map_err(failed)?;
             }
             Ok(())
         });
@@ -404,6 +390,16 @@ impl Workspaces {
         let folder =
             open.entry(id).or_insert_with(|| Arc::new(Folder { id, repository, checkouts }));
         Ok(folder.clone())
+    }
+}
+
+/// Removes a folder; one that is not there is no error.
+fn remove_folder(path: &Path) -> Result<(), RepositoryError> {
+    match std::fs::remove_dir_all(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(RepositoryError::Io { action: "remove a folder", source })
+        }
+        _ => Ok(()),
     }
 }
 

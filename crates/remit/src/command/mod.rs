@@ -11,6 +11,7 @@ pub(crate) mod run;
 pub(crate) mod runner;
 pub(crate) mod session;
 pub(crate) mod show;
+pub(crate) mod storage;
 pub(crate) mod up;
 pub(crate) mod usage;
 pub(crate) mod ws;

@@ -6,6 +6,7 @@ mod judge;
 
 mod abandoned;
 mod agents;
+mod at_rest;
 mod authorization;
 mod bad_input;
 mod broken_disk;
