@@ -12,9 +12,11 @@ use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::Arc,
     time::Instant,
 };
 
+use seal::{FileKeys, Keyring, MASTER_KEY_FILE};
 use serde_json::{Map, Value, json};
 use workspace::{
     Attribution, Change, Checkouts, CommitId, Limits, Outcome, Owner, Repository, Root, Seed,
@@ -32,6 +34,7 @@ fn main() {
     let repository = Repository::open(&ours).unwrap();
     put(&mut figures, "init_ms", init_ms);
     commits(&repository, directory.path(), &mut figures);
+    sealed(directory.path(), &mut figures);
     reads(&repository, &mut figures);
     checkouts(&repository, directory.path(), &mut figures);
     sessions(&repository, directory.path(), &mut figures);
@@ -105,17 +108,25 @@ fn commit(repository: &Repository, view: &View) {
     assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
 }
 
+/// The same with a repository that is sealed at rest on this disk, and open in memory.
+fn sealed(directory: &Path, figures: &mut Map<String, Value>) {
+    let memory = tempfile::TempDir::new_in("/dev/shm").unwrap();
+    let keys = FileKeys::create(&directory.join(MASTER_KEY_FILE)).unwrap();
+    let ring = Keyring::new(Arc::new(keys), &directory.join("sealed")).unwrap();
+    let workspace = "wsp_00000000000000000000000001".parse().unwrap();
+    let path = memory.path().join("sealed.git");
+    let repository = Repository::init_sealed(&path, workspace, &ring, &seeds(), &by()).unwrap();
+    let (p50, p95) = commit_times(&repository, &directory.join("upper"));
+    put(figures, "sealed_commit_p50_ms", p50);
+    put(figures, "sealed_commit_p95_ms", p95);
+    drop(repository);
+    fs::remove_dir_all(&path).unwrap();
+    let open = once(|| drop(Repository::open_sealed(&path, workspace, &ring).unwrap()));
+    put(figures, "sealed_open_ms", open);
+}
+
 fn commits(repository: &Repository, directory: &Path, figures: &mut Map<String, Value>) {
-    let upper = directory.join("upper");
-    let file = upper.join(place(4711));
-    fs::create_dir_all(file.parent().unwrap()).unwrap();
-    let mut times = Vec::new();
-    for round in 0..ROUNDS {
-        fs::write(&file, format!("round {round}\n")).unwrap();
-        let view = View::Overlay(Root::open(&upper).unwrap());
-        times.push(once(|| commit(repository, &view)));
-    }
-    let (p50, p95) = spread(times);
+    let (p50, p95) = commit_times(repository, &directory.join("upper"));
     put(figures, "commit_p50_ms", p50);
     put(figures, "commit_p95_ms", p95);
     let fsync = (0..ROUNDS).map(|round| {
@@ -124,6 +135,19 @@ fn commits(repository: &Repository, directory: &Path, figures: &mut Map<String, 
         once(|| file.sync_all().unwrap())
     });
     put(figures, "fsync_p50_ms", spread(fsync.collect()).0);
+}
+
+/// One small change after another, each in a view of its own.
+fn commit_times(repository: &Repository, upper: &Path) -> (f64, f64) {
+    let file = upper.join(place(4711));
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let mut times = Vec::new();
+    for round in 0..ROUNDS {
+        fs::write(&file, format!("round {round}\n")).unwrap();
+        let view = View::Overlay(Root::open(upper).unwrap());
+        times.push(once(|| commit(repository, &view)));
+    }
+    spread(times)
 }
 
 fn reads(repository: &Repository, figures: &mut Map<String, Value>) {

@@ -6,15 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use embedded::sqlite::SqliteLedger;
 use engine::conformance::fixture::{Ids, new_dispatch, texts};
 use engine::port::{Ledger, LedgerError};
 use futures_util::future::try_join_all;
 use model::DispatchId;
 use serde_json::Value;
 
-use super::Failed;
 use super::spread::{figures, now};
+use super::{Failed, Rows};
 
 /// Bytes of each event.
 pub(crate) const EVENT_BYTES: usize = 256;
@@ -42,9 +41,10 @@ pub(crate) async fn ledger(
     folder: &Path,
     writers: usize,
     seconds: Duration,
+    rows: Rows,
 ) -> Result<Value, Failed> {
     let folder = tempfile::tempdir_in(folder)?;
-    let ledger = Arc::new(SqliteLedger::open(folder.path())?);
+    let ledger = rows.ledger(folder.path())?;
     let mut streams = Vec::new();
     for _ in 0..writers {
         streams.push(stream(&*ledger).await?);

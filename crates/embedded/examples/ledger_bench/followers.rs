@@ -15,9 +15,9 @@ use model::{DispatchId, EventId};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::Failed;
 use super::appends::{EVENT_BYTES, stream, streams};
 use super::spread::{figures, now, percentile, us};
+use super::{Failed, Rows};
 
 const REPLAYED: u64 = 300_000;
 const ROUNDS: u64 = 100;
@@ -27,9 +27,9 @@ fn text() -> String {
 }
 
 /// Reads a long stream from its beginning, from the file.
-pub(crate) async fn replay(folder: &Path) -> Result<Value, Failed> {
+pub(crate) async fn replay(folder: &Path, rows: Rows) -> Result<Value, Failed> {
     let folder = tempfile::tempdir_in(folder)?;
-    let ledger = Arc::new(SqliteLedger::open(folder.path())?);
+    let ledger = rows.ledger(folder.path())?;
     let id = stream(&*ledger).await?;
     let part = vec![text(); 100];
     let part: Vec<&str> = part.iter().map(String::as_str).collect();
@@ -38,7 +38,7 @@ pub(crate) async fn replay(folder: &Path) -> Result<Value, Failed> {
         ledger.append(append).await?;
     }
     drop(ledger);
-    let ledger = Arc::new(SqliteLedger::open(folder.path())?);
+    let ledger = rows.ledger(folder.path())?;
     let begin = now();
     let entries = follow(ledger, id, EventId::START).take(usize::try_from(REPLAYED)?);
     let mut entries = pin!(entries);

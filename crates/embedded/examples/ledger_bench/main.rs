@@ -11,8 +11,12 @@ mod redis;
 mod spread;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use embedded::lock::DataLock;
+use embedded::sqlite::{Sealing, SqliteLedger};
+use seal::{FileKeys, Keyring, MASTER_KEY_FILE};
 use serde_json::Value;
 
 /// What was asked for on the command line.
@@ -24,6 +28,27 @@ struct Options {
 }
 
 type Failed = Box<dyn std::error::Error>;
+
+/// How the rows of a ledger are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rows {
+    Clear,
+    Sealed,
+}
+
+impl Rows {
+    /// A ledger in this folder.
+    fn ledger(self, folder: &Path) -> Result<Arc<SqliteLedger>, Failed> {
+        if self == Self::Clear {
+            return Ok(Arc::new(SqliteLedger::open(folder)?));
+        }
+        let path = folder.join(MASTER_KEY_FILE);
+        let keys = FileKeys::open(&path)?.map_or_else(|| FileKeys::create(&path), Ok)?;
+        let ring = Keyring::new(Arc::new(keys), &folder.join("sealed"))?;
+        let (lock, sealing) = (DataLock::take(folder)?, Sealing::On(Arc::new(ring)));
+        Ok(Arc::new(SqliteLedger::open_as(folder, lock, &sealing)?))
+    }
+}
 
 #[tokio::main]
 async fn main() -> Result<(), Failed> {
@@ -42,11 +67,14 @@ async fn main() -> Result<(), Failed> {
 const BENCHES: &[&str] = &[
     "fdatasync",
     "ledger_1_writer",
+    "sealed_1_writer",
     "redis_1_connection",
     "fdatasync_between",
     "ledger_64_writers",
+    "sealed_64_writers",
     "redis_64_connections",
     "replay",
+    "sealed_replay",
     "wake_1000_followers",
     "idle_5000_followers",
 ];
@@ -55,11 +83,14 @@ async fn measure(name: &str, folder: &Path, options: &Options) -> Result<Value, 
     let seconds = options.seconds;
     match name {
         "fdatasync" | "fdatasync_between" => appends::raw(folder, seconds),
-        "ledger_1_writer" => appends::ledger(folder, 1, seconds).await,
-        "ledger_64_writers" => appends::ledger(folder, 64, seconds).await,
+        "ledger_1_writer" => appends::ledger(folder, 1, seconds, Rows::Clear).await,
+        "ledger_64_writers" => appends::ledger(folder, 64, seconds, Rows::Clear).await,
+        "sealed_1_writer" => appends::ledger(folder, 1, seconds, Rows::Sealed).await,
+        "sealed_64_writers" => appends::ledger(folder, 64, seconds, Rows::Sealed).await,
         "redis_1_connection" => redis::appends(folder, 1, seconds).await,
         "redis_64_connections" => redis::appends(folder, 64, seconds).await,
-        "replay" => followers::replay(folder).await,
+        "replay" => followers::replay(folder, Rows::Clear).await,
+        "sealed_replay" => followers::replay(folder, Rows::Sealed).await,
         "wake_1000_followers" => followers::wake(folder, 1_000).await,
         "idle_5000_followers" => followers::idle(folder, 5_000).await,
         _ => Err(format!("there is no bench {name}").into()),
