@@ -43,7 +43,10 @@ export async function serve({ before = () => {} } = {}) {
     get login() { return told.login; },
     get key() { return told.key; },
     get log() { return said; },
+    /** The folder of its data. */
+    data,
     kill: () => end('SIGKILL'),
+    stopped: () => end('SIGTERM'),
     /** Comes back on the same port, over the same folder. */
     again: () => start(new URL(told.url).host),
     /** Another command of the program, on this machine, beside the server. */

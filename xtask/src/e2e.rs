@@ -136,16 +136,15 @@ fn tried(tools: Tools, root: &Path) -> anyhow::Result<Outcome> {
     if shots.exists() {
         fs::remove_dir_all(&shots).context("cannot clear the old screenshots")?;
     }
-    let program = build(root, &[])?;
+    let program = build(root)?;
     drive(tools, &web, &program, &shots)?;
     Ok(Outcome::Passed(shots))
 }
 
 /// The program, built as it stands.
-pub(crate) fn build(root: &Path, more: &[&str]) -> anyhow::Result<PathBuf> {
+pub(crate) fn build(root: &Path) -> anyhow::Result<PathBuf> {
     let build = Command::new("cargo")
         .args(["build", "--package", "remit", "--message-format", "json-render-diagnostics"])
-        .args(more)
         .current_dir(root)
         .stderr(std::process::Stdio::inherit())
         .output()

@@ -65,6 +65,7 @@ export const words = {
     tries: ['write Hello to hello.md', 'read README.md', 'run ls -la', 'say 200 words'],
     you: 'You',
     earlier: 'Show earlier turns',
+    earlierSteps: (n: number) => `Show what came before (${s(n, 'step')})`,
     newest: 'Go to the newest',
     sending: 'Sending…',
     unsent: 'Not sent',

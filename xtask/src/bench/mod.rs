@@ -2,6 +2,7 @@
 
 mod dispatch;
 mod docker;
+mod pages;
 mod program;
 mod server;
 
@@ -14,7 +15,7 @@ use serde_json::{Map, Value};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// Only the measurement of this name: sandbox, ledger, workspace, gate, dispatch, streams,
-    /// idle.
+    /// idle, pages.
     #[arg(long)]
     only: Option<String>,
     /// One JSON object for machines.
@@ -60,6 +61,7 @@ const MEASURES: &[(&str, Measure)] = &[
     ("dispatch", dispatch::measure),
     ("streams", dispatch::streams),
     ("idle", dispatch::idle_many),
+    ("pages", pages::measure),
 ];
 
 /// What a figure must be at most or at least.
@@ -79,6 +81,13 @@ const BARS: &[(&str, Bar)] = &[
     ("dispatch.per_second_at_8", Bar::AtLeast(100.0)),
     ("dispatch.idle_resident_mib", Bar::AtMost(40.0)),
     ("streams.health_ratio_p50", Bar::AtMost(2.0)),
+    ("pages.token_ms.append", Bar::AtMost(1.0)),
+    ("pages.list_ms.filter.p95", Bar::AtMost(50.0)),
+    ("pages.list_ms.scroll.p95", Bar::AtMost(50.0)),
+    ("pages.list_ms.filter_over_200", Bar::AtMost(5.0)),
+    ("pages.long_ms.scroll.p95", Bar::AtMost(50.0)),
+    ("pages.long_ms.views.p95", Bar::AtMost(50.0)),
+    ("pages.long_ms.replay.p95", Bar::AtMost(50.0)),
     ("idle.idle_live", Bar::AtLeast(3_000.0)),
     ("idle.idle_machine_gib", Bar::AtMost(24.0)),
 ];

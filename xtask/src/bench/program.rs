@@ -26,7 +26,8 @@ pub(crate) fn example(root: &Path, package: &str, name: &str) -> anyhow::Result<
     Ok(figures)
 }
 
-fn flatten(path: &str, value: &Value, figures: &mut Vec<Figure>) {
+/// Every number of a value as a figure, by its path.
+pub(super) fn flatten(path: &str, value: &Value, figures: &mut Vec<Figure>) {
     match value {
         Value::Number(number) => {
             figures.extend(number.as_f64().map(|value| Figure::new(path, value)));
