@@ -130,6 +130,9 @@ impl Repository {
             Err(error) => return Ok(Err(error)),
         };
         let Reviewing { theirs, mut stage, .. } = reviewing;
+        if let Some(path) = self.in_the_way(&theirs, &edits)? {
+            return Ok(Err(ChoiceError::InTheWay(path)));
+        }
         let tree = tree::edit(&self.store, &mut stage, &theirs, &edits)?;
         if tree == theirs {
             return Ok(Err(ChoiceError::Nothing));
@@ -188,6 +191,18 @@ impl Repository {
             return Ok(Landing::Landed(commit));
         }
         Err(moved_under_lock())
+    }
+
+    /// The first path at which something stands that was not chosen to go: what some of a change-set needs may be gone
+    /// in another part of it.
+    fn in_the_way(&self, theirs: &TreeId, edits: &[Edit]) -> Result<Option<TreePath>, Error> {
+        let mut changes = Vec::new();
+        for Edit { path, after } in edits {
+            let there = self.trees().at(theirs, path)?.filter(|entry| !entry.is_tree());
+            let before = there.map(tree::file_entry);
+            changes.push(Changed { path: path.clone(), before, after: *after });
+        }
+        Ok(self.moved_since([&TreeId::EMPTY, theirs], &changes)?.into_iter().next())
     }
 
     /// Forgets what was made ready under a name. What has landed stays.

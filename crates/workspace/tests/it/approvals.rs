@@ -156,6 +156,33 @@ fn what_cannot_be_chosen_is_said_and_nothing_is_done() {
 }
 
 #[test]
+fn what_was_not_chosen_to_go_stays_and_is_in_the_way() {
+    let house = House::new(&[("a", "1"), ("d/x", "2"), ("name", "3")]);
+    let upper = house.make_directory("upper");
+    for gone in ["a", "d", "name"] {
+        let whiteout = rustix::fs::FileType::CharacterDevice;
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, upper.join(gone), whiteout, mode, 0).unwrap();
+    }
+    for (gone, new) in [("a", "a/b"), ("d", "d"), ("", "NAME")] {
+        fs::remove_file(upper.join(gone)).ok();
+        write(&upper, new, "new");
+    }
+    let opaque = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(upper.join("a"), "trusted.overlay.opaque", b"y", opaque).unwrap();
+    let held = house.propose(&upper);
+    let before = house.files();
+    for path in ["a/b", "d", "NAME"] {
+        let alone = files(&[(path, Take::Whole)]);
+        assert_eq!(house.prepare(&held, &alone), Err(ChoiceError::InTheWay(tree_path(path))));
+    }
+    assert_eq!(house.files(), before);
+    house.approve(&held, &Choice::All);
+    assert_eq!(house.files(), pairs(&[("NAME", "new"), ("a/b", "new"), ("d", "new")]));
+    house.judge();
+}
+
+#[test]
 fn where_both_changed_it_each_file_is_chosen_by_itself() {
     let house = House::new(&[("a", "1\n"), ("b", "1\n"), ("list", &lines(&[]))]);
     let upper = house.make_directory("upper");

@@ -88,8 +88,8 @@ pub(super) enum How {
     Quietly,
 }
 
-/// Where agents write. Some differ only in case, some stand where others need a directory.
-const PATHS: [&str; 14] = [
+/// Where agents write. Some files, but no directories, differ only in case; some stand where others need a directory.
+const PATHS: [&str; 15] = [
     "a.md",
     "A.md",
     "b.md",
@@ -100,7 +100,8 @@ const PATHS: [&str; 14] = [
     "d/e/z.md",
     "f/g.md",
     "f/g.md/h",
-    "f/G.md",
+    "g.md",
+    "G.md",
     "--option",
     "ümlaut und mehr.md",
     "deep/er/and/deeper/still.md",

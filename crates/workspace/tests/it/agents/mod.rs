@@ -35,7 +35,7 @@ enum Step {
 }
 
 /// Where people write by hand: where agents do, too.
-const BY_HAND: [&str; 4] = ["a.md", "d/x.md", "d", "f/g.md"];
+const BY_HAND: [&str; 5] = ["a.md", "d/x.md", "d", "f/g.md", "g.md"];
 
 fn act() -> impl Strategy<Value = Act> {
     let (any, lines) = (0..64_usize, 0..8_usize);
