@@ -43,8 +43,8 @@ const EDGES: &[(&str, &[&str])] = &[
 
 /// The outside crates that the narrow crates may depend on.
 const NARROW: &[(&str, &[&str])] = &[
-    ("model", &["serde", "serde_json", "thiserror", "uuid"]),
-    ("trust", &["serde", "serde_json", "thiserror"]),
+    ("model", &["schemars", "serde", "serde_json", "thiserror", "uuid"]),
+    ("trust", &["schemars", "serde", "serde_json", "thiserror"]),
     ("sandbox", &["libc", "rustix", "thiserror"]),
     ("worker", &["rustix"]),
 ];

@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 
 use jiff::civil::Date;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::limit::PAGE_FINDINGS_MAX;
 use crate::link::{self, Link};
@@ -11,7 +13,8 @@ use crate::page::{Matter, Tier, day};
 use crate::yaml::{self, Kind, Map, Value, get};
 
 /// How much a finding matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// It breaks the format.
     Error,

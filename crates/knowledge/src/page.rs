@@ -6,6 +6,8 @@ use std::ops::Range;
 
 use jiff::civil::Date;
 use pulldown_cmark::{Event, HeadingLevel, LinkType, Options, Parser, Tag, TagEnd};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::limit::{HEADINGS_MAX, LINKS_MAX};
 use crate::link::{self, Link};
@@ -13,7 +15,8 @@ use crate::okf;
 use crate::yaml;
 
 /// How far a page may be trusted, derived from who verified it. Advice, never a permission.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Tier {
     /// Nobody did.
     #[default]

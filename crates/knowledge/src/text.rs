@@ -4,12 +4,14 @@
 use std::time::Duration;
 
 use rusqlite::{Connection, params};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::link;
 use crate::query;
 
 /// A page that was found.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Hit {
     /// Where it stands.
     pub path: String,
@@ -22,11 +24,12 @@ pub struct Hit {
 }
 
 /// A piece of what a page says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Piece {
     /// Its text.
     pub text: String,
     /// Whether it is what was looked for.
+    #[serde(rename = "match")]
     pub matches: bool,
 }
 

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::catalog::{Catalog, Found};
 use crate::index::Index;
@@ -12,7 +14,7 @@ use crate::okf::{BUNDLE, Holds, Severity, is_bundle_index, is_reserved};
 use crate::page::{Page, Tier, day};
 
 /// The links of a page.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Links {
     /// Where it links to, in the order of the page.
     pub links: Vec<Outgoing>,
@@ -21,7 +23,8 @@ pub struct Links {
 }
 
 /// A link of a page.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Link")]
 pub struct Outgoing {
     /// As it is written.
     pub target: String,
@@ -30,7 +33,7 @@ pub struct Outgoing {
 }
 
 /// A page that links somewhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Backlink {
     /// Where it stands.
     pub path: String,
@@ -39,7 +42,7 @@ pub struct Backlink {
 }
 
 /// Pages and the links between them.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct Graph {
     /// The pages, in the order of paths.
     pub nodes: Vec<Node>,
@@ -50,7 +53,7 @@ pub struct Graph {
 }
 
 /// A page of a graph.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Node {
     /// Where it stands.
     pub path: String,
@@ -59,13 +62,14 @@ pub struct Node {
     /// Its type, where it says so.
     pub kind: Option<String>,
     /// How far it may be trusted.
+    #[serde(rename = "trust")]
     pub tier: Tier,
     /// Whether its day has come.
     pub stale: bool,
 }
 
 /// A link of a graph.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 pub struct Edge {
     /// The page that links.
     pub from: String,
@@ -74,7 +78,8 @@ pub struct Edge {
 }
 
 /// What is wrong with the pages of a workspace.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[schemars(rename = "KnowledgeReport")]
 pub struct Report {
     /// In the order of paths and lines.
     pub findings: Vec<Finding>,
@@ -85,7 +90,8 @@ pub struct Report {
 }
 
 /// Figures of a workspace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[schemars(rename = "KnowledgeTotals")]
 pub struct Totals {
     /// Pages.
     pub pages: usize,
@@ -98,7 +104,7 @@ pub struct Totals {
 }
 
 /// One thing that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 pub struct Finding {
     /// In which page.
     pub path: String,

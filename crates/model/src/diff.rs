@@ -1,9 +1,10 @@
 //! A change of files as people and pages are shown it. Whoever shows one uses this form.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One changed file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FileDiff {
     /// Where it stands, or stood.
     pub path: String,
@@ -32,7 +33,7 @@ pub struct FileDiff {
 }
 
 /// What became of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FileStatus {
     /// It is new.
@@ -48,7 +49,7 @@ pub enum FileStatus {
 }
 
 /// A stretch of changed lines with those around it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HunkDiff {
     /// Its number in the file, from 0.
     pub index: usize,
@@ -65,7 +66,7 @@ pub struct HunkDiff {
 }
 
 /// One line of a stretch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LineDiff {
     /// Where it stands.
     pub kind: LineKind,
@@ -77,7 +78,7 @@ pub struct LineDiff {
 }
 
 /// Where a line stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum LineKind {
     /// Before and after.
     #[serde(rename = " ")]

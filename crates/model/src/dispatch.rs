@@ -1,5 +1,6 @@
 //! The dispatch: one run of one agent. Immutable once written; its state moves by [`State::after`] alone.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::invocation::Context;
@@ -44,7 +45,7 @@ pub struct Dispatch {
 }
 
 /// Whether an agent asks before it changes something or runs a command.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Permission {
     /// It does not: the sandbox and the gate are the walls. What it asks all the same is allowed.
@@ -62,7 +63,7 @@ impl Permission {
 }
 
 /// What started a dispatch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "kind", content = "id")]
 pub enum Launcher {
     /// A person, with a key or in a page.
@@ -74,7 +75,7 @@ pub enum Launcher {
 }
 
 /// Why a dispatch was started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {
     /// Somebody said something.
@@ -88,7 +89,7 @@ pub enum Trigger {
 }
 
 /// Whether what triggered a dispatch may be believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InputTrust {
     /// The person's own words, or their own timetable: may write.
@@ -116,7 +117,7 @@ impl Trigger {
 }
 
 /// One workspace as one dispatch sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mount {
     /// The workspace.
@@ -133,7 +134,7 @@ pub struct Mount {
 }
 
 /// What may be done to a mounted workspace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Mode {
     /// Mounted read-only by the kernel.
     #[serde(rename = "ro")]
@@ -197,7 +198,7 @@ pub enum State {
 }
 
 /// Why a dispatch is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
     /// The agent ended by itself after its turn.
@@ -232,7 +233,7 @@ impl End {
 }
 
 /// What a failure was, so that a client can act on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureCode {
     /// The agent's program ended in the middle of a turn.

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -17,8 +18,9 @@ use crate::{
 ///
 /// The epoch is that of the writer; `n` grows by one over the whole life of the stream. A stream
 /// refuses an id that is not above its last, so a writer of an older epoch can add nothing.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = "^[0-9]+-[0-9]+$"))]
 pub struct EventId {
     /// How many writers the stream has had, this one included.
     pub epoch: u32,
@@ -75,7 +77,7 @@ impl From<EventId> for String {
 }
 
 /// One entry of a stream.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Entry {
     /// Where it stands.
     pub id: EventId,
@@ -86,7 +88,7 @@ pub struct Entry {
 }
 
 /// What a dispatch said or did.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
     /// The dispatch was accepted and is stored. Always the first entry.
@@ -309,7 +311,7 @@ pub enum Event {
 }
 
 /// How a turn ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum TurnOutcome {
     /// The agent came to its end.
@@ -324,7 +326,7 @@ pub enum TurnOutcome {
 }
 
 /// What went wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
     /// What it was.
     pub code: FailureCode,
@@ -333,7 +335,7 @@ pub struct Failure {
 }
 
 /// What kind of tool a call is; the kinds of ACP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ToolKind {
     /// Reads a file.
@@ -357,7 +359,7 @@ pub enum ToolKind {
 }
 
 /// Where a tool call stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ToolStatus {
     /// Not begun.
@@ -371,7 +373,7 @@ pub enum ToolStatus {
 }
 
 /// A change of one file as the agent tells it. The commit is what counts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Diff {
     /// The file.
     pub path: String,
@@ -383,7 +385,7 @@ pub struct Diff {
 }
 
 /// One step of a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlanStep {
     /// What is to be done.
     pub text: String,
@@ -392,7 +394,7 @@ pub struct PlanStep {
 }
 
 /// One thing that may be answered to a question.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PermissionOption {
     /// Its id.
     pub option: String,
@@ -403,7 +405,7 @@ pub struct PermissionOption {
 }
 
 /// One path that was not committed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Refusal {
     /// The path, made safe to show.
     pub path: String,
@@ -412,7 +414,7 @@ pub struct Refusal {
 }
 
 /// Why a change-set was not applied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HeldReason {
     /// The folder moved, and both changed the same paths.

@@ -1,11 +1,12 @@
 //! `unit.v1`: a dispatch as asked for over the wire. A closed shape: an unknown field is refused.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Mode, RunnerName, Trigger};
 
 /// A dispatch as asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Invocation {
     /// Who it says it is; ignored in a public body, where identity comes from the caller's proof.
@@ -33,7 +34,7 @@ fn default_runner() -> RunnerName {
 }
 
 /// Who the asker says it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Identity {
     /// On whose behalf.
@@ -46,7 +47,7 @@ pub struct Identity {
 }
 
 /// A workspace by its id or by its name for the caller.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorkspaceRef {
     /// Its id or name.
@@ -57,7 +58,7 @@ pub struct WorkspaceRef {
 }
 
 /// What triggered a dispatch.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Context {
     /// What kind of thing it was.
@@ -71,7 +72,7 @@ pub struct Context {
 }
 
 /// What kind of thing triggered a dispatch.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ContextKind {
     /// Nothing but the words of the prompt.
@@ -86,7 +87,7 @@ pub enum ContextKind {
 }
 
 /// A meeting.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(clippy::struct_field_names, reason = "the documented name on the wire")]
 pub struct Meeting {
@@ -100,7 +101,7 @@ pub struct Meeting {
 }
 
 /// Something outside.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reference {
     /// Where it is.
@@ -111,7 +112,7 @@ pub struct Reference {
 }
 
 /// Where a dispatch begins: exactly one of the two.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum StartRef {
     /// With a prompt.
@@ -121,7 +122,7 @@ pub enum StartRef {
 }
 
 /// A prompt: exactly one of the two.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Entrypoint {
     /// The words themselves.
@@ -131,7 +132,7 @@ pub enum Entrypoint {
 }
 
 /// A conversation that is to go on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SessionRef {
     /// Its id.

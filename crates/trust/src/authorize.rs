@@ -5,10 +5,13 @@
 use std::collections::BTreeSet;
 
 use model::{InputTrust, Mode, Role, Trigger, UserId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a key may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// Start and steer dispatches, read and write one's workspaces.

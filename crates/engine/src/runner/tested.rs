@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use model::{Runner, RunnerName, Time};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -16,8 +17,9 @@ const CHECKS_MAX: usize = 32;
 const NOTE_BYTES_MAX: usize = 500;
 
 /// What was tried with a runner, and what came of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "RunnerReport")]
 pub struct Report {
     /// Of the definition that was tested: another one is another runner.
     pub definition: String,
@@ -28,8 +30,9 @@ pub struct Report {
 }
 
 /// One thing that was tried.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "RunnerCheck")]
 pub struct Check {
     /// In one word, as `resume`.
     #[serde(rename = "check")]
@@ -37,12 +40,11 @@ pub struct Check {
     /// What came of it.
     pub result: CheckResult,
     /// Why, in a sentence; empty where it works.
-    #[serde(default)]
     pub note: String,
 }
 
 /// What came of one thing that was tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckResult {
     /// It works.
