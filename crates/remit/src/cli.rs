@@ -76,6 +76,8 @@ pub(crate) enum Command {
     /// Keep what is encrypted at rest.
     #[command(subcommand)]
     Storage(Storage),
+    /// Print what the server can be asked, as OpenAPI.
+    Openapi,
 }
 
 /// How sandboxes are built and models are reached.
@@ -436,7 +438,7 @@ impl Cli {
             Command::Usage(asked) => (None, Some(&asked.server)),
             Command::Key(verb) => (None, Some(verb.server())),
             Command::Login { server } => (None, Some(server)),
-            Command::Demo | Command::Config(_) | Command::Storage(_) => (None, None),
+            Command::Demo | Command::Config(_) | Command::Storage(_) | Command::Openapi => (None, None),
         };
         if let Some(machine) = machine {
             flags.push(("backend.kind", machine.backend.clone()));

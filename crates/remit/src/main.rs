@@ -77,6 +77,10 @@ fn usage(problem: &clap::Error) -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<Exit> {
+    if let Command::Openapi = cli.command {
+        say::piece(server::openapi::text())?;
+        return Ok(Exit::Ok);
+    }
     let surroundings = Surroundings::of_process();
     let config = Config::load(&surroundings, cli.flags())?;
     let usual = if matches!(cli.command, Command::Up(_)) { "info" } else { "warn" };
@@ -108,7 +112,7 @@ async fn obey(cli: Cli, config: Config, surroundings: Surroundings) -> anyhow::R
         Command::Usage(asked) => command::usage::run(&config, asked, json).await?,
         Command::Ws(verb) => return command::ws::run(&config, verb, json).await,
         Command::Storage(StorageVerb::Rotate) => command::storage::rotate(&config, json)?,
-        Command::Config(_) => {}
+        Command::Config(_) | Command::Openapi => {}
     }
     Ok(Exit::Ok)
 }

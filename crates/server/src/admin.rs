@@ -3,22 +3,21 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, Uri};
 use axum::{Extension, Json};
 use engine::port::{IdSource, Key, Person, Scope, Workspace};
 use model::{KeyId, UserId, WorkspaceId};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tracing::error;
 use trust::Action;
 
 use crate::access::{Caller, key_hash};
+use crate::answer::{Created, Made, NoContent};
 use crate::api::Api;
-use crate::body;
+use crate::body::{JsonBody, Query};
 use crate::problem::{INTERNAL, INVALID, NOT_FOUND, Problem};
-use crate::views;
+use crate::views::{self, KeyView, PersonView};
 
 /// What every key begins with, so that scanners find one that leaked.
 pub const KEY_PREFIX: &str = "rmt_";
@@ -38,11 +37,15 @@ pub(crate) fn secret(ids: &dyn IdSource) -> String {
     text
 }
 
-#[derive(Debug, Deserialize)]
+/// A person who is to be added.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewPerson {
+    /// Their mail address.
     email: String,
+    /// What they are called; the part before the `@` where absent.
     name: Option<String>,
+    /// How many dispatches of theirs may be alive at once, 1 to 10000.
     max_concurrent: Option<u32>,
 }
 
@@ -77,23 +80,28 @@ impl NewPerson {
     }
 }
 
-pub(crate) async fn people(State(api): State<Api>) -> Result<Json<Value>, Problem> {
-    let people: Vec<_> = api.directory.people().await?.iter().map(views::person).collect();
-    Ok(Json(json!({"users": people})))
+/// People.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct People {
+    users: Vec<PersonView>,
+}
+
+pub(crate) async fn people(State(api): State<Api>) -> Result<Json<People>, Problem> {
+    let users = api.directory.people().await?.iter().map(views::person).collect();
+    Ok(Json(People { users }))
 }
 
 /// Adds a person with a home workspace, or finds the one with this mail address.
 pub(crate) async fn add_person(
     State(api): State<Api>,
-    body: Body,
-) -> Result<(StatusCode, Json<Value>), Problem> {
-    let wished: NewPerson = body::json(body, INVALID).await?;
-    let person = wished.checked(&api)?;
+    body: JsonBody<NewPerson>,
+) -> Result<Made<PersonView>, Problem> {
+    let person = body.read().await?.checked(&api)?;
     let id = person.id;
     let in_full = api.clone();
     let added = api.finish(async move { add(&in_full, person).await }).await??;
-    let status = if added.id == id { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Json(views::person(&added))))
+    let shown = views::person(&added);
+    Ok(if added.id == id { Made::Now(shown) } else { Made::Before(shown) })
 }
 
 async fn add(api: &Api, person: Person) -> Result<Person, Problem> {
@@ -117,21 +125,32 @@ async fn add(api: &Api, person: Person) -> Result<Person, Problem> {
 /// What the first workspace of a person is called.
 pub const HOME: &str = "home";
 
-#[derive(Debug, Deserialize)]
+/// A key that is to be made.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewKey {
-    /// Separated by commas or spaces; `agent` and `read` where absent.
+    /// What it may do: `agent`, `read`, `admin`, separated by commas or spaces; `agent` and `read`
+    /// where absent.
     scopes: Option<String>,
+    /// What it is for, at most 100 characters.
     label: Option<String>,
+}
+
+/// A key that was made, with what it is: shown this once.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct MintedKey {
+    #[serde(flatten)]
+    key: KeyView,
+    /// The key itself.
+    token: String,
 }
 
 pub(crate) async fn mint_key(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    uri: Uri,
-) -> Result<(StatusCode, Json<Value>), Problem> {
-    let wished: NewKey = body::query(&uri)?;
+    Query(wished): Query<NewKey>,
+) -> Result<Created<MintedKey>, Problem> {
     mint_for(&api, &caller, whose(&id)?, wished).await
 }
 
@@ -141,7 +160,7 @@ pub(crate) async fn mint_for(
     caller: &Caller,
     owner: UserId,
     wished: NewKey,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<Created<MintedKey>, Problem> {
     let scopes = scopes(wished.scopes.as_deref().unwrap_or("agent,read"))?;
     let label = wished.label.unwrap_or_default();
     if label.chars().count() > NAME_CHARS_MAX {
@@ -158,12 +177,9 @@ pub(crate) async fn mint_for(
         created: api.clock.now(),
         expires: None,
     };
-    let mut shown = views::key(&key);
+    let shown = views::key(&key);
     api.directory.add_key(key, key_hash(&secret)).await?;
-    if let Some(shown) = shown.as_object_mut() {
-        shown.insert("token".to_owned(), secret.into());
-    }
-    Ok((StatusCode::CREATED, Json(shown)))
+    Ok(Created(MintedKey { key: shown, token: secret }))
 }
 
 fn scopes(text: &str) -> Result<BTreeSet<Scope>, Problem> {
@@ -179,15 +195,21 @@ fn scopes(text: &str) -> Result<BTreeSet<Scope>, Problem> {
     if scopes.is_empty() { Err(Problem::new(INVALID, "scopes: at least one")) } else { Ok(scopes) }
 }
 
+/// Keys.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Keys {
+    pub(crate) tokens: Vec<KeyView>,
+}
+
 pub(crate) async fn keys(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Keys>, Problem> {
     let owner = whose(&id)?;
     caller.may(&Action::ReadKeys { owner })?;
-    let keys: Vec<_> = api.directory.keys(owner).await?.iter().map(views::key).collect();
-    Ok(Json(json!({"tokens": keys})))
+    let tokens = api.directory.keys(owner).await?.iter().map(views::key).collect();
+    Ok(Json(Keys { tokens }))
 }
 
 fn whose(id: &str) -> Result<UserId, Problem> {
@@ -199,15 +221,11 @@ pub(crate) async fn revoke_key(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-) -> Result<StatusCode, Problem> {
+) -> Result<NoContent, Problem> {
     let id: KeyId = id.parse().map_err(|_| Problem::plain(NOT_FOUND))?;
     let owner = owner_of(&api, &caller, id).await?.ok_or_else(|| Problem::plain(NOT_FOUND))?;
     caller.may(&Action::RevokeKey { owner })?;
-    if api.directory.remove_key(id).await? {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(Problem::plain(NOT_FOUND))
-    }
+    if api.directory.remove_key(id).await? { Ok(NoContent) } else { Err(Problem::plain(NOT_FOUND)) }
 }
 
 /// Whose key it is, looked for among the keys that the caller may see.

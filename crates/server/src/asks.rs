@@ -75,7 +75,7 @@ pub(crate) async fn dispatch(
         limits: None,
         permission: chosen.permissions.unwrap_or_default(),
         untested: untested(chosen.untested),
-        idempotency: chosen.idempotency,
+        idempotency: None,
     })
 }
 

@@ -1,58 +1,92 @@
 //! Who one is, and what there is to choose from.
 
-use axum::body::Body;
+use std::collections::BTreeSet;
+
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use engine::runner::tested::{BadReport, Report};
-use serde_json::{Value, json};
+use model::{RunnerName, UserId};
+use schemars::JsonSchema;
+use serde::Serialize;
 use tracing::error;
+use trust::Scope;
 
 use crate::access::Caller;
 use crate::api::Api;
-use crate::body;
+use crate::body::JsonBody;
 use crate::problem::{INTERNAL, INVALID, INVALID_KEY, Problem, UNKNOWN_RUNNER};
-use crate::views;
+use crate::views::{self, RunnerView};
+
+/// That the server lives.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Health {
+    /// `ok`.
+    status: &'static str,
+    /// The version of the program.
+    version: &'static str,
+}
 
 /// Touches nothing but memory, so that it answers while everything else is busy.
-pub(crate) async fn health(State(api): State<Api>) -> Json<Value> {
-    Json(json!({"status": "ok", "version": api.defaults.version}))
+pub(crate) async fn health(State(api): State<Api>) -> Json<Health> {
+    Json(Health { status: "ok", version: api.defaults.version })
+}
+
+/// Who one is, and what one's key may do.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Me {
+    user_id: UserId,
+    email: String,
+    /// What the key, or the login, lets one do.
+    scopes: BTreeSet<Scope>,
+    /// How many dispatches of one may be alive at once.
+    max_concurrent: u32,
 }
 
 pub(crate) async fn me(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Me>, Problem> {
     let person = api.directory.person(caller.subject).await?;
     let person = person.ok_or_else(|| Problem::plain(INVALID_KEY))?;
-    Ok(Json(json!({
-        "user_id": person.id,
-        "email": person.email,
-        "scopes": caller.principal.scopes,
-        "max_concurrent": person.concurrent_max,
-    })))
+    Ok(Json(Me {
+        user_id: person.id,
+        email: person.email,
+        scopes: caller.principal.scopes,
+        max_concurrent: person.concurrent_max,
+    }))
+}
+
+/// Which model answers where.
+#[derive(Debug, Serialize, JsonSchema)]
+#[expect(clippy::struct_field_names, reason = "the documented names on the wire")]
+pub(crate) struct Models {
+    chat_model: String,
+    agent_model: String,
+    streaming_model: String,
+    meeting_model: Option<String>,
 }
 
 /// One model stands behind the gate; there is none for meetings yet.
-pub(crate) async fn models(State(api): State<Api>) -> Json<Value> {
+pub(crate) async fn models(State(api): State<Api>) -> Json<Models> {
     let model = &api.defaults.model;
-    Json(json!({
-        "chat_model": model,
-        "agent_model": model,
-        "streaming_model": model,
-        "meeting_model": null,
-    }))
+    Json(Models {
+        chat_model: model.clone(),
+        agent_model: model.clone(),
+        streaming_model: model.clone(),
+        meeting_model: None,
+    })
 }
 
 /// Keeps what a test of a runner found.
 pub(crate) async fn tested(
     State(api): State<Api>,
     Path(name): Path<String>,
-    body: Body,
-) -> Result<Json<Value>, Problem> {
+    body: JsonBody<Report>,
+) -> Result<Json<RunnerView>, Problem> {
     let found = api.defaults.runners.iter().find(|runner| runner.name.as_str() == name);
     let unknown = || Problem::new(UNKNOWN_RUNNER, "GET /agent/runners lists the runners");
     let runner = found.ok_or_else(unknown)?;
-    let report: Report = body::json(body, INVALID).await?;
+    let report = body.read().await?;
     api.dispatcher.tested().keep(runner, &report).map_err(|bad| match bad {
         BadReport::Shape | BadReport::Stale => Problem::new(INVALID, bad.to_string()),
         BadReport::Io(cause) => {
@@ -63,8 +97,16 @@ pub(crate) async fn tested(
     Ok(Json(views::runner(runner, api.dispatcher.tested())))
 }
 
-pub(crate) async fn runners(State(api): State<Api>) -> Json<Value> {
-    let runners = api.defaults.runners.iter().map(|it| views::runner(it, api.dispatcher.tested()));
-    let runners: Vec<_> = runners.collect();
-    Json(json!({"runners": runners, "default": api.defaults.runner}))
+/// What drives agents.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Runners {
+    runners: Vec<RunnerView>,
+    /// The one of a conversation for which nobody says.
+    default: RunnerName,
+}
+
+pub(crate) async fn runners(State(api): State<Api>) -> Json<Runners> {
+    let shown = |runner| views::runner(runner, api.dispatcher.tested());
+    let runners = api.defaults.runners.iter().map(shown).collect();
+    Json(Runners { runners, default: api.defaults.runner.clone() })
 }

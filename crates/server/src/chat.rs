@@ -3,43 +3,45 @@
 //! The turn belongs to its dispatch, not to the request: a client may leave and come back with the
 //! same `turn_id` and `Last-Event-ID`, and sees the same bytes as one that stayed.
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, Uri};
-use axum::response::Response;
+use axum::http::HeaderValue;
 use axum::{Extension, Json};
 use engine::dispatcher::{DispatchError, Untested};
 use engine::port::Ledger;
 use model::{EventId, Permission, RunnerName, Session, SessionId, Turn, TurnId};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tracing::warn;
 use trust::Action;
 
 use crate::access::Caller;
 use crate::api::Api;
 use crate::asks;
-use crate::body;
+use crate::body::{JsonBody, OptionalJson, Query};
 use crate::follow::{Follow, Next, Waits};
-use crate::frames::{FrameId, Shown, frames};
+use crate::frames::{Frame, FrameId, Shown, frames};
 use crate::problem::{INVALID, Problem, UNKNOWN_SESSION};
-use crate::sse::{self, Feed};
+use crate::sse::{self, Feed, LastEventId, Stream};
 
-/// `{prompt*, session?, turn_id?}`.
-#[derive(Debug, Deserialize)]
+/// Something that is said in a conversation.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Chat {
+    /// What is said.
     pub(crate) prompt: String,
+    /// The conversation; a new one where absent.
     pub(crate) session: Option<String>,
+    /// A name for the turn, by which it is known when it is sent again; one of ours where absent.
     pub(crate) turn_id: Option<TurnId>,
 }
 
 /// What may be chosen beside the documented body, for a new conversation.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Choice {
+    /// What drives the agent.
     pub(crate) runner: Option<RunnerName>,
-    /// `name[:ro|rw|propose]`, separated by commas.
+    /// Workspaces as `name[:ro|rw|propose]`, separated by commas.
     pub(crate) workspace: Option<String>,
     /// Whether the agent asks before it acts: `auto` or `ask`.
     pub(crate) permissions: Option<Permission>,
@@ -55,13 +57,11 @@ pub(crate) fn untested(take: bool) -> Untested {
 pub(crate) async fn say(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    let resumed: Option<FrameId> = sse::last_event_id(&headers)?;
-    let choice: Choice = body::query(&uri)?;
-    let chat: Chat = body::json(body, INVALID).await?;
+    LastEventId(resumed): LastEventId<FrameId>,
+    Query(choice): Query<Choice>,
+    body: JsonBody<Chat>,
+) -> Result<Stream<Frame>, Problem> {
+    let chat = body.read().await?;
     if resumed.is_some() && chat.turn_id.is_none() {
         return Err(Problem::new(
             INVALID,
@@ -78,7 +78,7 @@ pub(crate) async fn say(
 }
 
 /// The response that shows a turn from its beginning, or from where the client was cut off.
-fn shown(api: &Api, turn: &Turn, resumed: Option<FrameId>) -> Response {
+fn shown(api: &Api, turn: &Turn, resumed: Option<FrameId>) -> Stream<Frame> {
     let before = EventId { n: turn.accepted.n.saturating_sub(1), ..turn.accepted };
     let (ledger, stopping) = (api.ledger.clone(), api.tasks.stopping());
     let feed = TurnFeed {
@@ -88,7 +88,7 @@ fn shown(api: &Api, turn: &Turn, resumed: Option<FrameId>) -> Response {
         over: false,
     };
     let mut response = sse::response(feed, "text/event-stream");
-    let headers = response.headers_mut();
+    let headers = response.0.headers_mut();
     for (name, value) in [
         ("x-unit-id", turn.dispatch.to_string()),
         ("x-chat-session", turn.session.to_string()),
@@ -134,32 +134,47 @@ impl Feed for TurnFeed {
 }
 
 impl TurnFeed {
-    fn encoded(&self, event: EventId, frames: &[Value]) -> String {
+    fn encoded(&self, event: EventId, frames: &[Frame]) -> String {
         let mut piece = String::new();
         for (at, data) in frames.iter().enumerate() {
             let id = FrameId::of(event, at, frames.len());
             if self.resumed.is_none_or(|resumed| resumed < id) {
-                let kind = data["type"].as_str().unwrap_or("message");
-                sse::frame(&mut piece, id, kind, data);
+                sse::frame(&mut piece, id, data.kind(), data);
             }
         }
         piece
     }
 }
 
-#[derive(Debug, Deserialize)]
+/// Which conversation is meant.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Which {
+pub(crate) struct WhichSession {
+    /// Its id.
     session: Option<String>,
+}
+
+/// Whether a turn was stopped.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Stopped {
+    ok: bool,
+    /// Whether one was running.
+    stopped: bool,
+}
+
+/// That it was done.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Done {
+    ok: bool,
 }
 
 /// Stops the running turn of a conversation; the conversation goes on.
 pub(crate) async fn stop(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
-    body: Body,
-) -> Result<Json<Value>, Problem> {
-    let which: Which = body::optional_json(body).await?;
+    body: OptionalJson<WhichSession>,
+) -> Result<Json<Stopped>, Problem> {
+    let which = body.read().await?;
     let session = which.session.ok_or_else(|| Problem::new(INVALID, "missing field `session`"))?;
     let session = own_session(&api, &caller, &session).await?;
     let stopped = match session.dispatch {
@@ -170,7 +185,7 @@ pub(crate) async fn stop(
         },
         None => false,
     };
-    Ok(Json(json!({"ok": true, "stopped": stopped})))
+    Ok(Json(Stopped { ok: true, stopped }))
 }
 
 /// Ends the living sandboxes of one conversation, or of all the caller's: what is said next begins
@@ -178,9 +193,9 @@ pub(crate) async fn stop(
 pub(crate) async fn reset(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
-    body: Body,
-) -> Result<Json<Value>, Problem> {
-    let which: Which = body::optional_json(body).await?;
+    body: OptionalJson<WhichSession>,
+) -> Result<Json<Done>, Problem> {
+    let which = body.read().await?;
     let sessions = match which.session {
         Some(session) => vec![own_session(&api, &caller, &session).await?],
         None => api.ledger.sessions(caller.subject, RESET_MAX).await?,
@@ -191,7 +206,7 @@ pub(crate) async fn reset(
             Err(refusal) => return Err(refusal.into()),
         }
     }
-    Ok(Json(json!({"ok": true})))
+    Ok(Json(Done { ok: true }))
 }
 
 /// How many conversations one reset looks at, most lately active first.

@@ -2,45 +2,54 @@
 
 use std::collections::HashMap;
 
-use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, Uri};
 use axum::{Extension, Json};
 use engine::dispatcher::{Ask, Begin, DispatchError, MountWish, Resume, WorkspaceKey};
 use engine::port::{DispatchQuery, Record};
 use model::{DispatchId, Launcher, SessionId, TurnId, UserId};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use trust::Action;
 
 use crate::access::Caller;
+use crate::answer::Accepted;
 use crate::api::Api;
 use crate::asks::GO_ON;
-use crate::body;
+use crate::body::{self, OptionalJson, Query};
 use crate::problem::{INVALID, NOT_FOUND, Problem, UNKNOWN_DISPATCH};
-use crate::views;
+use crate::views::{self, DispatchView, Started};
 
 const PAGE: u32 = 50;
 const PAGE_MAX: u32 = 500;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Filter {
+    /// Only those of this conversation.
     session: Option<SessionId>,
     /// Only those that are not over.
     live: Option<bool>,
     /// For administrators: those of this person, or of everybody by `all`.
     subject: Option<String>,
+    /// The `next` of the page before.
     cursor: Option<DispatchId>,
+    /// How many, 1 to 500; 50 where absent.
     limit: Option<u32>,
+}
+
+/// A page of dispatches.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Dispatches {
+    dispatches: Vec<DispatchView>,
+    /// The `cursor` of the next page; null on the last one.
+    next: Option<DispatchId>,
 }
 
 pub(crate) async fn list(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
-    uri: Uri,
-) -> Result<Json<Value>, Problem> {
-    let filter: Filter = body::query(&uri)?;
+    Query(filter): Query<Filter>,
+) -> Result<Json<Dispatches>, Problem> {
     let limit = body::page(filter.limit, PAGE, PAGE_MAX)?;
     let query = DispatchQuery {
         subject: whose(&caller, filter.subject.as_deref(), |owner| Action::ReadDispatch { owner })?,
@@ -51,7 +60,7 @@ pub(crate) async fn list(
     };
     let page = api.ledger.records(query).await?;
     let next = page.items.last().filter(|_| page.more).map(|record| record.dispatch.id);
-    Ok(Json(json!({"dispatches": with_usage(&api, &page.items).await?, "next": next})))
+    Ok(Json(Dispatches { dispatches: with_usage(&api, &page.items).await?, next }))
 }
 
 /// Whose dispatches are listed, or usage is added up: one's own where nothing is said.
@@ -80,7 +89,7 @@ pub(crate) async fn show(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<DispatchView>, Problem> {
     let record = readable(&api, &caller, &id).await?;
     with_its_usage(&api, &record).await
 }
@@ -90,7 +99,7 @@ pub(crate) async fn cancel(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<DispatchView>, Problem> {
     let dispatch = steerable(&api, &caller, &id).await?.dispatch.id;
     match api.dispatcher.cancel(&caller.principal, dispatch).await {
         Ok(()) | Err(DispatchError::Over(_)) => shown(&api, dispatch).await,
@@ -98,11 +107,14 @@ pub(crate) async fn cancel(
     }
 }
 
-#[derive(Debug, Deserialize)]
+/// How a conversation is to go on.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Resume")]
 pub(crate) struct Again {
     /// What is said next; that it should go on, where absent.
     prompt: Option<String>,
+    /// A name for the turn; one of ours where absent.
     turn_id: Option<TurnId>,
 }
 
@@ -111,9 +123,9 @@ pub(crate) async fn resume(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    body: Body,
-) -> Result<Json<Value>, Problem> {
-    let again: Again = body::optional_json(body).await?;
+    body: OptionalJson<Again>,
+) -> Result<Json<DispatchView>, Problem> {
+    let again = body.read().await?;
     let dispatch = steerable(&api, &caller, &id).await?.dispatch.id;
     let prompt = again.prompt.unwrap_or_else(|| GO_ON.to_owned());
     let resume =
@@ -128,7 +140,7 @@ pub(crate) async fn rerun(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<Accepted<Started>, Problem> {
     let dispatch = steerable(&api, &caller, &id).await?.dispatch;
     let (_, prompt) = dispatch.start.turn();
     let mounts = dispatch.mounts.iter().map(|mount| MountWish {
@@ -152,21 +164,22 @@ pub(crate) async fn rerun(
         idempotency: None,
     };
     let turn = api.dispatcher.dispatch(ask).await?;
-    Ok((StatusCode::ACCEPTED, Json(json!({"workload_id": turn.dispatch}))))
+    Ok(Accepted(Started { workload_id: turn.dispatch }))
 }
 
-async fn shown(api: &Api, dispatch: DispatchId) -> Result<Json<Value>, Problem> {
+async fn shown(api: &Api, dispatch: DispatchId) -> Result<Json<DispatchView>, Problem> {
     let record = api.ledger.record(dispatch).await?;
     with_its_usage(api, &record.ok_or_else(|| unknown(""))?).await
 }
 
-async fn with_its_usage(api: &Api, record: &Record) -> Result<Json<Value>, Problem> {
-    let mut shown = with_usage(api, std::slice::from_ref(record)).await?;
-    Ok(Json(shown.pop().unwrap_or_default()))
+async fn with_its_usage(api: &Api, record: &Record) -> Result<Json<DispatchView>, Problem> {
+    let used = api.usage.usage_of(vec![record.dispatch.id]).await?;
+    let used = used.first().map(|(_, used)| *used).unwrap_or_default();
+    Ok(Json(views::dispatch(record, &used)))
 }
 
 /// Dispatches, each with what its models used.
-async fn with_usage(api: &Api, records: &[Record]) -> Result<Vec<Value>, Problem> {
+async fn with_usage(api: &Api, records: &[Record]) -> Result<Vec<DispatchView>, Problem> {
     let ids = records.iter().map(|record| record.dispatch.id).collect();
     let used: HashMap<_, _> = api.usage.usage_of(ids).await?.into_iter().collect();
     let of = |id: DispatchId| used.get(&id).copied().unwrap_or_default();

@@ -1,24 +1,28 @@
 //! `GET /agent/dispatches/{id}/events`: all that a dispatch said or did, replayed and then live.
 
 use axum::Extension;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Uri, header};
-use axum::response::Response;
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
 use model::{Entry, EventId};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tracing::warn;
 
 use crate::access::Caller;
 use crate::api::Api;
-use crate::body;
+use crate::body::Query;
 use crate::dispatches::readable;
 use crate::follow::{Follow, Next, Waits};
+use crate::openapi::{Answer, Operation, Part};
 use crate::problem::Problem;
-use crate::sse::{self, Feed};
+use crate::sse::{self, Feed, LastEventId, Stream};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct From {
+    /// Only what comes after this entry.
     after: Option<EventId>,
     /// `false`: stop at the end of what is there. `true` where absent.
     follow: Option<bool>,
@@ -29,17 +33,54 @@ pub(crate) async fn events(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let from: From = body::query(&uri)?;
+    Query(from): Query<From>,
+    wish: Wish,
+) -> Result<Entries, Problem> {
     let record = readable(&api, &caller, &id).await?;
-    let after = sse::last_event_id(&headers)?.or(from.after).unwrap_or(EventId::START);
+    let after = wish.after.or(from.after).unwrap_or(EventId::START);
     let waits = if from.follow.unwrap_or(true) { Waits::ForMore } else { Waits::Never };
     let (ledger, stopping) = (api.ledger.clone(), api.tasks.stopping());
     let follow = Follow::new(ledger, stopping, record.dispatch.id, after, waits);
-    let form = Form::asked(&headers);
-    Ok(sse::response(EventFeed { follow, form }, form.content_type()))
+    let form = wish.form;
+    Ok(Entries(sse::response(EventFeed { follow, form }, form.content_type())))
+}
+
+/// The entries of a stream, in either form.
+pub(crate) struct Entries(Stream<Entry>);
+
+impl IntoResponse for Entries {
+    fn into_response(self) -> Response {
+        self.0.into_response()
+    }
+}
+
+impl Answer for Entries {
+    fn tell(to: &mut Operation<'_>) {
+        Stream::<Entry>::tell(to);
+        let entry = to.schemas.told::<Entry>();
+        to.answers(200, "application/jsonl", &entry);
+    }
+}
+
+/// What the headers ask for.
+#[derive(Debug)]
+pub(crate) struct Wish {
+    after: Option<EventId>,
+    form: Form,
+}
+
+impl<S: Sync> FromRequestParts<S> for Wish {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let LastEventId(after) = LastEventId::from_request_parts(parts, state).await?;
+        Ok(Self { after, form: Form::asked(&parts.headers) })
+    }
+}
+
+impl Part for Wish {
+    fn tell(to: &mut Operation<'_>) {
+        LastEventId::<EventId>::tell(to);
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,66 @@
 //! What a chat shows of a turn: event → frames. Pure: the same events always give the same bytes.
 
-use model::{Event, EventId, SessionId, ToolStatus, TurnId, TurnOutcome};
-use serde_json::{Value, json};
+use model::event::{HeldReason, Refusal};
+use model::{CommitId, Event, EventId, SessionId, ToolStatus, TurnId, TurnOutcome};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+/// What a chat shows.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub(crate) enum Frame {
+    /// The turn is stored. Always the first.
+    TurnAccepted,
+    /// A piece of what the agent says.
+    MessageDelta { text: String },
+    /// The agent calls a tool.
+    ToolCall { call_id: String, tool: String, args: Value },
+    /// A call is over.
+    ToolResult { call_id: String, ok: bool, summary: String },
+    /// What the agent changed was committed.
+    Commit { sha: CommitId },
+    /// What it changed was not, or not all of it.
+    Rejected { violations: Vec<Violation> },
+    /// The turn failed.
+    Error { message: String },
+    /// What came of the turn.
+    Done { ok: bool, reply: String, session_id: SessionId },
+    /// The turn is over. Always the last.
+    TurnComplete,
+}
+
+/// One path that was not committed.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub(crate) struct Violation {
+    path: String,
+    reason: Why,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+enum Why {
+    Held(HeldReason),
+    Refused(String),
+}
+
+impl Frame {
+    /// Its `type`.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::TurnAccepted => "turn-accepted",
+            Self::MessageDelta { .. } => "message-delta",
+            Self::ToolCall { .. } => "tool-call",
+            Self::ToolResult { .. } => "tool-result",
+            Self::Commit { .. } => "commit",
+            Self::Rejected { .. } => "rejected",
+            Self::Error { .. } => "error",
+            Self::Done { .. } => "done",
+            Self::TurnComplete => "turn-complete",
+        }
+    }
+}
 
 /// The turn that a chat shows, and its conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +72,7 @@ pub(crate) struct Shown {
 /// What one event is in a chat.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Frames {
-    pub(crate) frames: Vec<Value>,
+    pub(crate) frames: Vec<Frame>,
     /// Whether these are the last of the turn.
     pub(crate) last: bool,
 }
@@ -25,9 +84,9 @@ const SUMMARY_CHARS_MAX: usize = 500;
 pub(crate) fn frames(event: &Event, shown: &Shown) -> Frames {
     let frames = match event {
         Event::TurnAccepted { turn, .. } if *turn == shown.turn => {
-            vec![json!({"type": "turn-accepted"})]
+            vec![Frame::TurnAccepted]
         }
-        Event::Message { text, .. } => vec![json!({"type": "message-delta", "text": text})],
+        Event::Message { text, .. } => vec![Frame::MessageDelta { text: text.clone() }],
         // A call without arguments is shown by the update that brings them, or ends it.
         Event::ToolCall { arguments: Value::Null, .. } => vec![],
         Event::ToolCall { call, tool, arguments, .. } => vec![tool_call(call, tool, arguments)],
@@ -38,16 +97,13 @@ pub(crate) fn frames(event: &Event, shown: &Shown) -> Frames {
             let over = status.and_then(|status| tool_result(call, status, text));
             shown.into_iter().chain(over).collect()
         }
-        Event::Commit { commit, .. } => vec![json!({"type": "commit", "sha": commit})],
+        Event::Commit { commit, .. } => vec![Frame::Commit { sha: commit.clone() }],
         Event::Refused { refusals, .. } => {
-            let violations: Vec<_> =
-                refusals.iter().map(|it| json!({"path": it.path, "reason": it.reason})).collect();
-            vec![json!({"type": "rejected", "violations": violations})]
+            let why = |it: &Refusal| (it.path.clone(), Why::Refused(it.reason.clone()));
+            vec![rejected(refusals.iter().map(why))]
         }
         Event::Held { reason, paths, .. } => {
-            let violations: Vec<_> =
-                paths.iter().map(|path| json!({"path": path, "reason": reason})).collect();
-            vec![json!({"type": "rejected", "violations": violations})]
+            vec![rejected(paths.iter().map(|path| (path.clone(), Why::Held(*reason))))]
         }
         Event::TurnEnded { turn, outcome, reply } if *turn == shown.turn => {
             return Frames { frames: ended(outcome, reply, shown), last: true };
@@ -65,11 +121,15 @@ pub(crate) fn frames(event: &Event, shown: &Shown) -> Frames {
     Frames { frames, last: false }
 }
 
-fn tool_call(call: &str, tool: &str, arguments: &Value) -> Value {
-    json!({"type": "tool-call", "tool": tool, "args": arguments, "callId": call})
+fn rejected(paths: impl Iterator<Item = (String, Why)>) -> Frame {
+    Frame::Rejected { violations: paths.map(|(path, reason)| Violation { path, reason }).collect() }
 }
 
-fn tool_result(call: &str, status: ToolStatus, text: Option<&String>) -> Option<Value> {
+fn tool_call(call: &str, tool: &str, arguments: &Value) -> Frame {
+    Frame::ToolCall { call_id: call.to_owned(), tool: tool.to_owned(), args: arguments.clone() }
+}
+
+fn tool_result(call: &str, status: ToolStatus, text: Option<&String>) -> Option<Frame> {
     let ok = match status {
         ToolStatus::Pending | ToolStatus::InProgress => return None,
         ToolStatus::Completed => true,
@@ -77,10 +137,10 @@ fn tool_result(call: &str, status: ToolStatus, text: Option<&String>) -> Option<
     };
     let summary: String =
         text.map(String::as_str).unwrap_or_default().chars().take(SUMMARY_CHARS_MAX).collect();
-    Some(json!({"type": "tool-result", "callId": call, "ok": ok, "summary": summary}))
+    Some(Frame::ToolResult { call_id: call.to_owned(), ok, summary })
 }
 
-fn ended(outcome: &TurnOutcome, reply: &str, shown: &Shown) -> Vec<Value> {
+fn ended(outcome: &TurnOutcome, reply: &str, shown: &Shown) -> Vec<Frame> {
     match outcome {
         TurnOutcome::Completed => closing(None, reply, true, shown),
         TurnOutcome::Stopped => closing(None, reply, false, shown),
@@ -88,10 +148,10 @@ fn ended(outcome: &TurnOutcome, reply: &str, shown: &Shown) -> Vec<Value> {
     }
 }
 
-fn closing(error: Option<&str>, reply: &str, ok: bool, shown: &Shown) -> Vec<Value> {
-    let error = error.map(|message| json!({"type": "error", "message": message}));
-    let done = json!({"type": "done", "reply": reply, "sessionId": shown.session, "ok": ok});
-    error.into_iter().chain([done, json!({"type": "turn-complete"})]).collect()
+fn closing(error: Option<&str>, reply: &str, ok: bool, shown: &Shown) -> Vec<Frame> {
+    let error = error.map(|message| Frame::Error { message: message.to_owned() });
+    let done = Frame::Done { ok, reply: reply.to_owned(), session_id: shown.session };
+    error.into_iter().chain([done, Frame::TurnComplete]).collect()
 }
 
 /// Where a frame stands: the event, and which of the event's frames.
@@ -136,8 +196,8 @@ impl std::str::FromStr for FrameId {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::event::Refusal;
     use model::{CommitId, End, FailureCode, WorkspaceId};
+    use serde_json::json;
     use uuid::Uuid;
 
     fn shown() -> Shown {
@@ -146,11 +206,14 @@ mod tests {
     }
 
     fn check(event: &Event, expected: &[Value], last: bool) {
-        assert_eq!(
-            frames(event, &shown()),
-            Frames { frames: expected.to_vec(), last },
-            "{event:?}"
-        );
+        let found = frames(event, &shown());
+        let told = |frame: &Frame| {
+            let told = serde_json::to_value(frame).expect("plain data");
+            assert_eq!(told["type"], frame.kind());
+            told
+        };
+        let shown: Vec<_> = found.frames.iter().map(told).collect();
+        assert_eq!((shown.as_slice(), found.last), (expected, last), "{event:?}");
     }
 
     fn turn(name: &str) -> TurnId {

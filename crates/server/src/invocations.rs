@@ -1,24 +1,29 @@
 //! `POST /agent/invocations`: a dispatch in the documented shape, `unit.v1`.
 
-use axum::body::Body;
+use axum::Extension;
+use axum::extract::FromRequestParts;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
-use axum::{Extension, Json};
+use axum::http::request::Parts;
+use engine::dispatcher::Ask;
 use model::Permission;
 use model::invocation::Invocation;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::access::Caller;
+use crate::answer::Accepted;
 use crate::api::Api;
 use crate::asks;
-use crate::body;
+use crate::body::{JsonBody, Query};
+use crate::openapi::{Operation, Part};
 use crate::problem::{INVALID, NOT_CONFORMANT, Problem};
+use crate::views::Started;
 
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 200;
 
 /// What may be chosen beside the documented body.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Chosen {
     /// Whether the agent asks before it acts: `auto` or `ask`.
@@ -26,31 +31,46 @@ pub(crate) struct Chosen {
     /// Whether a runner may be taken that did not pass its test.
     #[serde(default)]
     pub(crate) untested: bool,
-    #[serde(skip)]
-    pub(crate) idempotency: Option<String>,
 }
 
 pub(crate) async fn dispatch(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<(StatusCode, Json<Value>), Problem> {
-    let chosen = Chosen { idempotency: idempotency_key(&headers)?, ..body::query(&uri)? };
-    let invocation: Invocation = body::json(body, NOT_CONFORMANT).await?;
+    IdempotencyKey(idempotency): IdempotencyKey,
+    Query(chosen): Query<Chosen>,
+    body: JsonBody<Invocation>,
+) -> Result<Accepted<Started>, Problem> {
+    let invocation = body.read_or(NOT_CONFORMANT).await?;
     let ask = asks::dispatch(&api, &caller, invocation, chosen).await?;
-    let turn = api.dispatcher.dispatch(ask).await?;
-    Ok((StatusCode::ACCEPTED, Json(json!({"workload_id": turn.dispatch}))))
+    let turn = api.dispatcher.dispatch(Ask { idempotency, ..ask }).await?;
+    Ok(Accepted(Started { workload_id: turn.dispatch }))
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let key = value.to_str().unwrap_or_default();
-    if !(1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()) {
-        let words =
-            format!("Idempotency-Key is 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible characters");
-        return Err(Problem::new(INVALID, words));
+/// The header by which a request that is repeated is known.
+#[derive(Debug)]
+pub(crate) struct IdempotencyKey(Option<String>);
+
+impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Some(value) = parts.headers.get("idempotency-key") else { return Ok(Self(None)) };
+        let key = value.to_str().unwrap_or_default();
+        if !(1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()) {
+            let words =
+                format!("Idempotency-Key is 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible characters");
+            return Err(Problem::new(INVALID, words));
+        }
+        Ok(Self(Some(key.to_owned())))
     }
-    Ok(Some(key.to_owned()))
+}
+
+impl Part for IdempotencyKey {
+    fn tell(to: &mut Operation<'_>) {
+        let schema = json!({
+            "type": "string",
+            "maxLength": IDEMPOTENCY_KEY_BYTES_MAX,
+            "description": "By which the same request is known when it is sent again: it starts nothing twice.",
+        });
+        to.parameter("header", "Idempotency-Key", false, &schema);
+    }
 }

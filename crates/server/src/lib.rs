@@ -3,11 +3,13 @@
 //! Decides nothing: every permission is one call of [`trust::authorize()`], every verb one call of the
 //! engine. Every route stands in [`ROUTES`]; errors become words in [`problem`] alone.
 
+pub mod openapi;
 pub mod problem;
 pub mod routes;
 
 mod access;
 mod admin;
+mod answer;
 mod api;
 mod asks;
 mod body;
@@ -40,3 +42,4 @@ pub use hosts::Hosts;
 pub use login::{LINK_LASTS, Links};
 pub use routes::{Asks, Method, ROUTES, Route, router};
 pub use serve::{CONNECTIONS_MAX, serve};
+pub use views::{RunnerView, runner as runner_view};

@@ -6,25 +6,26 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use engine::port::{IdSource, KeyHash, Login, Scope};
 use model::{Time, UserId};
 use parking_lot::Mutex;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use trust::Action;
 
 use crate::access::{Caller, key_hash};
 use crate::admin::secret;
+use crate::answer::{Created, NoContent};
 use crate::api::Api;
-use crate::body;
+use crate::body::JsonBody;
 use crate::hosts::{over_tls, own_page, port};
+use crate::openapi::{Answer, Operation};
 use crate::problem::{BAD_LINK, INVALID, LOGGED_OUT, Problem};
-use crate::views;
+use crate::views::{self, Moment};
 
 /// How long a link can be used: 15 minutes.
 pub const LINK_LASTS: Duration = Duration::from_mins(15);
@@ -113,27 +114,56 @@ pub(crate) async fn of_cookie(api: &Api, secret: &str) -> Result<Login, Problem>
     Ok(login)
 }
 
+/// Whether the browser is logged in.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct IsIn {
+    logged_in: bool,
+}
+
 /// Whether this browser is logged in: what a page asks first, and what is no error either way.
 pub(crate) async fn is_in(
     State(api): State<Api>,
     uri: Uri,
     headers: HeaderMap,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<IsIn>, Problem> {
     let login = match cookie(&uri, &headers) {
         Some(secret) => of_cookie(&api, secret).await,
-        None => return Ok(Json(json!({"logged_in": false}))),
+        None => return Ok(Json(IsIn { logged_in: false })),
     };
     match login {
-        Ok(_) => Ok(Json(json!({"logged_in": true}))),
-        Err(problem) if problem.kind == LOGGED_OUT => Ok(Json(json!({"logged_in": false}))),
+        Ok(_) => Ok(Json(IsIn { logged_in: true })),
+        Err(problem) if problem.kind == LOGGED_OUT => Ok(Json(IsIn { logged_in: false })),
         Err(problem) => Err(problem),
     }
 }
 
-#[derive(Deserialize)]
+/// The token of a link.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Token {
+pub(crate) struct LinkToken {
     token: String,
+}
+
+/// An answer that gives the browser its cookie, or takes it away.
+pub(crate) struct WithCookie<A>(HeaderValue, A);
+
+impl<A: IntoResponse> IntoResponse for WithCookie<A> {
+    fn into_response(self) -> Response {
+        ([(header::SET_COOKIE, self.0)], self.1).into_response()
+    }
+}
+
+impl<A: Answer> Answer for WithCookie<A> {
+    fn tell(to: &mut Operation<'_>) {
+        A::tell(to);
+    }
+}
+
+/// Who is logged in now, and until when.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct LoggedIn {
+    user_id: UserId,
+    expires: Moment,
 }
 
 /// Uses a link up and gives the browser its cookie.
@@ -141,9 +171,9 @@ pub(crate) async fn log_in(
     State(api): State<Api>,
     uri: Uri,
     headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    let Token { token } = body::json(body, INVALID).await?;
+    body: JsonBody<LinkToken>,
+) -> Result<WithCookie<Json<LoggedIn>>, Problem> {
+    let LinkToken { token } = body.read().await?;
     let bad = || {
         let words = "the link was used, is too old, or is not one of this server's; \
                      `remit login` prints a new one";
@@ -159,8 +189,8 @@ pub(crate) async fn log_in(
     let login = Login { subject, scopes: SCOPES.to_vec(), created: now, seen: now, expires };
     api.directory.add_login(login, key_hash(&secret)).await?;
     let cookie = set_cookie(&uri, &headers, &secret, LOGIN_LASTS.as_secs())?;
-    let body = Json(json!({"user_id": subject, "expires": views::time(expires)}));
-    Ok(([(header::SET_COOKIE, cookie)], body).into_response())
+    let body = LoggedIn { user_id: subject, expires: views::time(expires) };
+    Ok(WithCookie(cookie, Json(body)))
 }
 
 fn millis(time: Duration) -> u64 {
@@ -186,25 +216,34 @@ pub(crate) async fn log_out(
     State(api): State<Api>,
     uri: Uri,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> Result<WithCookie<NoContent>, Problem> {
     if let Some(secret) = cookie(&uri, &headers) {
         own_page(&Method::POST, &headers)?;
         api.directory.remove_login(key_hash(secret)).await?;
     }
     let gone = set_cookie(&uri, &headers, "", 0)?;
-    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, gone)]).into_response())
+    Ok(WithCookie(gone, NoContent))
+}
+
+/// A link that logs a browser in: `<url>/login#<token>`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "LoginLink")]
+pub(crate) struct Link {
+    token: String,
+    /// From when on it cannot be used.
+    expires: Moment,
 }
 
 /// Makes a link for the caller's own browser; the client puts its address before the token.
 pub(crate) async fn link(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<Created<Link>, Problem> {
     caller.may(&Action::MintKey { owner: caller.subject, scopes: SCOPES.into() })?;
     let now = api.clock.now();
     let token = api.links.make(&*api.ids, caller.subject, now);
     let expires = views::time(Time::from_ms(now.as_ms() + millis(LINK_LASTS)));
-    Ok((StatusCode::CREATED, Json(json!({"token": token, "expires": expires}))))
+    Ok(Created(Link { token, expires }))
 }
 
 #[cfg(test)]

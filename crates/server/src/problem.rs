@@ -3,11 +3,14 @@
 //! What went wrong inside never leaves in words: it is logged where it is met, and the caller gets
 //! the kind of the problem and what to do next.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use engine::port::LedgerError;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tracing::error;
 use trust::Reason;
@@ -132,19 +135,54 @@ impl Problem {
             Form::Detail => ("application/json", json!({ "detail": self.detail })),
             Form::Problem => (
                 "application/problem+json",
-                json!({
-                    "type": format!("urn:remit:error:{}", self.kind.code),
-                    "title": self.kind.title,
-                    "status": self.kind.status.as_u16(),
-                    "detail": self.detail,
-                    "code": self.kind.code,
-                }),
+                serde_json::to_value(Details::of(self)).unwrap_or_default(),
             ),
         };
         if let Some((name, value)) = self.more.as_deref() {
             body[*name] = value.clone();
         }
         (HeaderValue::from_static(content_type), body.to_string())
+    }
+}
+
+/// An error in full, as RFC 9457 has it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(crate) struct Details<'a> {
+    /// Stands for the code.
+    #[serde(rename = "type")]
+    kind: String,
+    /// What it is, in a few words that never change.
+    title: &'static str,
+    /// The status of the response.
+    status: u16,
+    /// What happened and what to do next, for people.
+    detail: &'a str,
+    /// What it is, for programs.
+    code: Code,
+}
+
+impl<'a> Details<'a> {
+    fn of(problem: &'a Problem) -> Self {
+        let Kind { status, code, title } = problem.kind;
+        let kind = format!("urn:remit:error:{code}");
+        Self { kind, title, status: status.as_u16(), detail: &problem.detail, code: Code(code) }
+    }
+}
+
+/// The name of a kind of problem.
+#[derive(Debug, Serialize)]
+struct Code(&'static str);
+
+impl JsonSchema for Code {
+    fn schema_name() -> Cow<'static, str> {
+        "ErrorCode".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let codes: Vec<_> = KINDS.iter().map(|kind| kind.code).collect();
+        let about = "What an error is. Each has a page `docs/errors/<code>.md`.";
+        schemars::json_schema!({"type": "string", "description": about, "enum": codes})
     }
 }
 

@@ -4,25 +4,27 @@
 
 use std::collections::BTreeSet;
 
-use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::Uri;
 use axum::{Extension, Json};
 use engine::port::{ProposalQuery, ProposalRecord, ProposalState, Workspace};
 use engine::proposal::{Approve, Choice, ChoiceError, FileChoice, ProposalError, Shown, Take};
-use model::{ProposalId, Role, Standing, Time};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use model::event::HeldReason;
+use model::{
+    CommitId, DispatchId, FileDiff, InputTrust, Label, Launcher, ProposalId, Role, SessionId,
+    Standing, Time, Trigger, UserId, WorkspaceId,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use trust::Action;
 
 use crate::access::Caller;
 use crate::api::Api;
-use crate::body;
+use crate::body::{self, JsonBody, OptionalJson, Query};
 use crate::problem::{
     ALREADY_DECIDED, CONFLICT, EXPIRED, INVALID, NOT_FOUND, PROPOSAL_CHANGED, Problem,
     UNKNOWN_PROPOSAL,
 };
-use crate::views;
+use crate::views::{self, Moment};
 use crate::workspace::Place;
 
 const PAGE: u32 = 50;
@@ -32,17 +34,22 @@ const REASON_CHARS_MAX: usize = 1_000;
 /// The most files that one approval names.
 const FILES_MAX: usize = 10_000;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Filter {
+    /// Where they stand; `open` where absent.
     state: Option<Wanted>,
+    /// Only those of this workspace, by id or name.
     workspace: Option<String>,
+    /// The last one of the page before.
     before: Option<ProposalId>,
+    /// How many, 1 to 500; 50 where absent.
     limit: Option<u32>,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(inline)]
 enum Wanted {
     Open,
     Approved,
@@ -63,13 +70,21 @@ impl Wanted {
     }
 }
 
+/// A page of proposals.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Proposals")]
+pub(crate) struct Page {
+    proposals: Vec<ProposalView>,
+    /// Whether there are older ones.
+    more: bool,
+}
+
 /// The proposals of one workspace, or of all that the caller is a member of, newest first.
 pub(crate) async fn list(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
-    uri: Uri,
-) -> Result<Json<Value>, Problem> {
-    let filter: Filter = body::query(&uri)?;
+    Query(filter): Query<Filter>,
+) -> Result<Json<Page>, Problem> {
     let limit = body::page(filter.limit, PAGE, PAGE_MAX)?;
     let read = |role| Action::ReadWorkspace { role };
     let workspaces: Vec<Workspace> = if let Some(key) = filter.workspace.as_deref() {
@@ -91,34 +106,43 @@ pub(crate) async fn list(
         let found = workspaces.iter().find(|it| it.id == record.proposal.workspace);
         view(record, found.map(|it| it.name.as_str()).unwrap_or_default(), now)
     };
-    let proposals: Vec<_> = page.items.iter().map(named).collect();
-    Ok(Json(json!({"proposals": proposals, "more": page.more})))
+    Ok(Json(Page { proposals: page.items.iter().map(named).collect(), more: page.more }))
 }
 
 pub(crate) async fn show(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<InFull>, Problem> {
     let (id, workspace) = find(&api, &caller, &id, |role| Action::ReadWorkspace { role }).await?;
     let shown = api.inbox.show(id).await?;
-    Ok(Json(in_full(&shown, &workspace, api.clock.now())))
+    Ok(Json(in_full(shown, &workspace, api.clock.now())))
 }
 
-#[derive(Debug, Deserialize)]
+/// What is taken of a proposal: `all`, or `files`.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Approval {
+    /// Of what was shown: the approval is of these bytes and no others.
     digest: String,
+    /// True: all of it.
     all: Option<bool>,
+    /// These files alone.
     files: Option<Vec<FileAsk>>,
 }
 
-#[derive(Debug, Deserialize)]
+/// What is taken of one file: `all`, `hunks` or `content`.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "FileApproval")]
 struct FileAsk {
+    /// The file.
     path: String,
+    /// True: all that is proposed for it.
     all: Option<bool>,
+    /// These of its hunks alone, by their numbers.
     hunks: Option<BTreeSet<usize>>,
+    /// This text instead of what is proposed.
     content: Option<String>,
 }
 
@@ -154,30 +178,46 @@ pub(crate) async fn approve(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    body: Body,
-) -> Result<Json<Value>, Problem> {
-    let mut asked: Approval = body::json(body, INVALID).await?;
+    body: JsonBody<Approval>,
+) -> Result<Json<Approved>, Problem> {
+    let mut asked = body.read().await?;
     let (id, _) = find(&api, &caller, &id, |role| Action::DecideProposal { role }).await?;
     let (digest, by) = (std::mem::take(&mut asked.digest), caller.subject);
     let approve = Approve { id, by, digest, choice: asked.choice()? };
     let inbox = api.inbox.clone();
     let commit = api.finish(async move { inbox.approve(approve).await }).await??;
-    Ok(Json(json!({"state": "approved", "commit": commit})))
+    Ok(Json(Approved { state: Phase::Approved, commit }))
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// What an approval became.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Approved {
+    state: Phase,
+    /// The commit with what was chosen.
+    commit: CommitId,
+}
+
+/// Why a proposal is turned down.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Refusal {
+pub(crate) struct Denial {
+    /// In your words, at most 1000 characters.
     reason: Option<String>,
+}
+
+/// That a proposal is turned down.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Denied {
+    state: Phase,
 }
 
 pub(crate) async fn deny(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    body: Body,
-) -> Result<Json<Value>, Problem> {
-    let Refusal { reason } = body::optional_json(body).await?;
+    body: OptionalJson<Denial>,
+) -> Result<Json<Denied>, Problem> {
+    let Denial { reason } = body.read().await?;
     let reason = reason.filter(|reason| !reason.trim().is_empty());
     if reason.as_ref().is_some_and(|reason| reason.chars().count() > REASON_CHARS_MAX) {
         return Err(Problem::new(INVALID, "reason has at most 1000 characters"));
@@ -185,7 +225,7 @@ pub(crate) async fn deny(
     let (id, _) = find(&api, &caller, &id, |role| Action::DecideProposal { role }).await?;
     let (inbox, by) = (api.inbox.clone(), caller.subject);
     api.finish(async move { inbox.deny(id, by, reason).await }).await??;
-    Ok(Json(json!({"state": "denied"})))
+    Ok(Json(Denied { state: Phase::Denied }))
 }
 
 /// The proposal and the name of its workspace, if the caller may do this there. Another's is as if it were
@@ -213,61 +253,165 @@ fn unknown(text: &str) -> Problem {
     Problem::new(UNKNOWN_PROPOSAL, words)
 }
 
-fn view(record: &ProposalRecord, workspace: &str, now: Time) -> Value {
+/// A proposal, without what it would change.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Proposal")]
+struct ProposalView {
+    /// Its id.
+    id: ProposalId,
+    /// The workspace that it would change.
+    workspace: WorkspaceId,
+    /// What that is called.
+    workspace_name: String,
+    /// Where it stands.
+    state: Phase,
+    /// Why it was not applied by itself.
+    reason: HeldReason,
+    /// The dispatch that made it; null if no dispatch did.
+    dispatch: Option<DispatchId>,
+    /// The conversation of that dispatch.
+    session: Option<SessionId>,
+    /// On whose behalf it was made.
+    subject: UserId,
+    /// What started it.
+    launcher: Launcher,
+    /// Why it was started.
+    trigger: Trigger,
+    /// Whether what triggered it may be believed.
+    input_trust: InputTrust,
+    /// What its maker had read.
+    label: Label,
+    /// For people, one line.
+    title: String,
+    /// The first paths that it changed, at most 100.
+    paths: Vec<String>,
+    /// Why a reader should look twice.
+    flags: Vec<String>,
+    /// When it was made.
+    created: Moment,
+    /// From when on it cannot be approved any more.
+    expires: Moment,
+    /// Who decided it and how; null while nobody did.
+    decided: Option<Decided>,
+}
+
+/// Where a proposal stands.
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "ProposalState")]
+enum Phase {
+    Open,
+    Approved,
+    Denied,
+    Expired,
+}
+
+/// How a proposal was decided.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+enum Decided {
+    /// It was taken.
+    Approved {
+        by: UserId,
+        at: Moment,
+        /// The commit with what was chosen.
+        commit: CommitId,
+    },
+    /// It was turned down.
+    Denied {
+        by: UserId,
+        at: Moment,
+        /// Why, in their words.
+        reason: Option<String>,
+    },
+}
+
+fn view(record: &ProposalRecord, workspace: &str, now: Time) -> ProposalView {
     let it = &record.proposal;
-    json!({
-        "id": it.id,
-        "workspace": it.workspace,
-        "workspace_name": workspace,
-        "state": match record.state(now) {
-            ProposalState::Open => "open",
-            ProposalState::Approved => "approved",
-            ProposalState::Denied => "denied",
-            ProposalState::Expired => "expired",
+    ProposalView {
+        id: it.id,
+        workspace: it.workspace,
+        workspace_name: workspace.to_owned(),
+        state: match record.state(now) {
+            ProposalState::Open => Phase::Open,
+            ProposalState::Approved => Phase::Approved,
+            ProposalState::Denied => Phase::Denied,
+            ProposalState::Expired => Phase::Expired,
         },
-        "reason": it.reason,
-        "dispatch": it.dispatch,
-        "session": it.session,
-        "subject": it.subject,
-        "launcher": it.launcher,
-        "trigger": it.trigger,
-        "input_trust": it.trigger.input_trust(),
-        "label": it.label,
-        "title": it.title,
-        "paths": it.paths,
-        "flags": it.flags,
-        "created": views::time(it.created),
-        "expires": views::time(it.expires),
-        "decided": decided(&record.standing),
-    })
+        reason: it.reason,
+        dispatch: it.dispatch,
+        session: it.session,
+        subject: it.subject,
+        launcher: it.launcher.clone(),
+        trigger: it.trigger,
+        input_trust: it.trigger.input_trust(),
+        label: it.label.clone(),
+        title: it.title.clone(),
+        paths: it.paths.clone(),
+        flags: it.flags.clone(),
+        created: views::time(it.created),
+        expires: views::time(it.expires),
+        decided: decided(&record.standing),
+    }
 }
 
-fn decided(standing: &Standing) -> Value {
+fn decided(standing: &Standing) -> Option<Decided> {
     match standing {
-        Standing::Open | Standing::Approving { .. } => Value::Null,
-        Standing::Approved { intent, commit } => {
-            json!({"by": intent.by, "at": views::time(intent.at), "commit": commit})
-        }
+        Standing::Open | Standing::Approving { .. } => None,
+        Standing::Approved { intent, commit } => Some(Decided::Approved {
+            by: intent.by,
+            at: views::time(intent.at),
+            commit: commit.clone(),
+        }),
         Standing::Denied { by, at, reason } => {
-            json!({"by": by, "at": views::time(*at), "reason": reason})
+            Some(Decided::Denied { by: *by, at: views::time(*at), reason: reason.clone() })
         }
     }
 }
 
-fn in_full(shown: &Shown, workspace: &str, now: Time) -> Value {
-    let mut view = view(&shown.record, workspace, now);
-    let refused: Vec<_> =
-        shown.refused.iter().map(|(path, why)| json!({"path": path, "reason": why})).collect();
-    if let Some(view) = view.as_object_mut() {
-        view.insert("base".to_owned(), json!(shown.base));
-        view.insert("head".to_owned(), json!(shown.head));
-        view.insert("moved".to_owned(), json!(shown.base != shown.head));
-        view.insert("conflicts".to_owned(), json!(shown.conflicts));
-        view.insert("digest".to_owned(), json!(shown.digest));
-        view.insert("refused".to_owned(), json!(refused));
-        view.insert("files".to_owned(), json!(shown.files));
+/// A proposal, and what it would change in the folder as it is now.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ProposalInFull")]
+pub(crate) struct InFull {
+    #[serde(flatten)]
+    proposal: ProposalView,
+    /// The commit on which it was made.
+    base: CommitId,
+    /// The commit that the folder has now.
+    head: CommitId,
+    /// Whether those two differ.
+    moved: bool,
+    /// The paths that both changed.
+    conflicts: Vec<String>,
+    /// Stands for these very bytes: an approval names it.
+    digest: String,
+    /// The paths that cannot be taken, and why.
+    refused: Vec<Refused>,
+    /// What it would change.
+    files: Vec<FileDiff>,
+}
+
+/// A path that cannot be taken.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RefusedPath")]
+struct Refused {
+    path: String,
+    /// Why.
+    reason: String,
+}
+
+fn in_full(shown: Shown, workspace: &str, now: Time) -> InFull {
+    let refused = shown.refused.into_iter();
+    InFull {
+        proposal: view(&shown.record, workspace, now),
+        moved: shown.base != shown.head,
+        base: shown.base,
+        head: shown.head,
+        conflicts: shown.conflicts,
+        digest: shown.digest,
+        refused: refused.map(|(path, reason)| Refused { path, reason }).collect(),
+        files: shown.files,
     }
-    view
 }
 
 impl From<ProposalError> for Problem {

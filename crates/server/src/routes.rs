@@ -12,10 +12,11 @@ use trust::Action;
 
 use crate::access::{Desk, identify};
 use crate::api::{Api, Parts};
+use crate::openapi::Operation;
 use crate::problem::{Form, METHOD, NOT_FOUND, Problem, in_words};
 use crate::workspace::{diff, files, history, invites, knowledge, members, own, upload};
 use crate::{admin, catalog, chat, dispatches, events, git, invocations, keys, login, pages};
-use crate::{permissions, proposals, security, sessions, usage, workspace};
+use crate::{openapi, permissions, proposals, security, sessions, usage, workspace};
 
 /// The method of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +106,7 @@ pub enum Asks {
 
 impl Asks {
     /// The question for what is `subject`'s own; none where nothing is asked.
-    fn of(self, subject: UserId) -> Option<Action> {
+    pub(crate) fn of(self, subject: UserId) -> Option<Action> {
         let owner = subject;
         let role = Some(Role::Owner);
         Some(match self {
@@ -146,103 +147,198 @@ pub struct Route {
     pub path: &'static str,
     /// What it asks.
     pub asks: Asks,
+    /// What it does, in a sentence or two.
+    pub about: &'static str,
+    /// The name of its handler, as `files::tree`.
+    pub(crate) handler: &'static str,
+    /// Tells what its handler takes and gives.
+    pub(crate) tells: fn(&mut Operation<'_>),
     serve: fn(MethodFilter) -> MethodRouter<Api>,
 }
 
 macro_rules! routes {
-    ($($method:ident $path:literal $asks:ident => $handler:path;)*) => {
+    ($($(#[doc = $about:literal])* $method:ident $path:literal $asks:ident => $handler:path;)*) => {
         /// Every route there is.
         pub const ROUTES: &[Route] = &[$(Route {
             method: Method::$method,
             path: $path,
             asks: Asks::$asks,
+            about: concat!($($about),*),
+            handler: stringify!($handler),
+            tells: |to| openapi::tell($handler, to),
             serve: |method| on(method, $handler),
         }),*];
     };
 }
 
 routes! {
+    /// This description.
+    Get    "/openapi.json"                    Open          => openapi::show;
+    /// Whether the server lives.
     Get    "/health"                          Open          => catalog::health;
+    /// The workbench.
     Get    "/"                                Open          => pages::index;
+    /// The workbench, where a browser is logged in.
     Get    "/login"                           Open          => pages::index;
+    /// The workbench, at a new conversation.
     Get    "/chat"                            Open          => pages::index;
+    /// The workbench, at a conversation.
     Get    "/chat/{*rest}"                    Open          => pages::index;
+    /// The workbench, at the list of dispatches.
     Get    "/dispatches"                      Open          => pages::index;
+    /// The workbench, at a dispatch.
     Get    "/dispatches/{*rest}"              Open          => pages::index;
+    /// The workbench, at what waits for a person.
     Get    "/inbox"                           Open          => pages::index;
+    /// The workbench, at a proposal.
     Get    "/inbox/{*rest}"                   Open          => pages::index;
+    /// The workbench, at one's home.
     Get    "/workspace"                       Open          => pages::index;
+    /// The workbench, at a workspace.
     Get    "/workspace/{*rest}"               Open          => pages::index;
+    /// The workbench, at one's keys.
     Get    "/keys"                            Open          => pages::index;
+    /// The picture of the workbench.
     Get    "/favicon.svg"                     Open          => pages::icon;
+    /// A file that the workbench loads.
     Get    "/assets/{name}"                   Open          => pages::asset;
+    /// Whether the browser is logged in.
     Get    "/auth/login"                      Open          => login::is_in;
+    /// Log a browser in with the token of a link; gives it its cookie.
     Post   "/auth/login"                      Open          => login::log_in;
+    /// Make the browser's cookie void.
     Post   "/auth/logout"                     Open          => login::log_out;
+    /// Make a link that logs a browser of yours in, once: `<url>/login#<token>`.
     Post   "/auth/links"                      MintKey       => login::link;
+    /// Who you are, and what your key may do.
     Get    "/auth/me"                         ReadSelf      => catalog::me;
+    /// Your keys.
     Get    "/auth/keys"                       ReadKeys      => keys::list;
+    /// Make a key of yours; this answer alone shows it.
     Post   "/auth/keys"                       MintKey       => keys::mint;
+    /// Make a key of yours void at once.
     Delete "/auth/keys/{id}"                  RevokeKey     => keys::revoke;
+    /// Which model answers where.
     Get    "/agent/models"                    ReadCatalog   => catalog::models;
+    /// What drives agents, and what each passed.
     Get    "/agent/runners"                   ReadCatalog   => catalog::runners;
+    /// Say something in a conversation; the answer is the turn as it goes on. A repeated `turn_id`
+    /// never runs twice.
     Post   "/agent/chat"                      StartDispatch => chat::say;
+    /// Stop the running turn of a conversation, which goes on.
     Post   "/agent/chat/stop"                 SteerDispatch => chat::stop;
+    /// End living sandboxes; what is said next begins in a fresh one.
     Post   "/agent/chat/reset"                SteerDispatch => chat::reset;
+    /// Your conversations, the most lately active first.
     Get    "/agent/sessions"                  ReadDispatch  => sessions::list;
+    /// What was said in a conversation.
     Get    "/agent/sessions/{id}/history"     ReadDispatch  => sessions::history;
+    /// Start a dispatch, as `unit.v1`.
     Post   "/agent/invocations"               StartDispatch => invocations::dispatch;
+    /// What models used, and what it cost, added up.
     Get    "/agent/usage"                     ReadUsage     => usage::usage;
+    /// What ran, newest first.
     Get    "/agent/dispatches"                ReadDispatch  => dispatches::list;
+    /// A dispatch, and where it stands.
     Get    "/agent/dispatches/{id}"           ReadDispatch  => dispatches::show;
+    /// All that a dispatch said or did, and then live: as server-sent events, or one JSON object a
+    /// line.
     Get    "/agent/dispatches/{id}/events"    ReadDispatch  => events::events;
+    /// End a dispatch. What is over stays as it is.
     Post   "/agent/dispatches/{id}/cancel"    SteerDispatch => dispatches::cancel;
+    /// Continue the conversation of a dispatch that is over, in a fresh sandbox.
     Post   "/agent/dispatches/{id}/resume"    SteerDispatch => dispatches::resume;
+    /// The workspaces that you are a member of, your home first.
     Get    "/agent/workspaces"                ReadWorkspace => workspace::list;
+    /// The files of a workspace.
     Get    "/agent/workspace/tree"            ReadWorkspace => files::tree;
+    /// A file of a workspace; with `raw=1` its bytes.
     Get    "/agent/workspace/file"            ReadWorkspace => files::read;
+    /// Write a file of a workspace.
     Put    "/agent/workspace/file"            WriteWorkspace => files::write;
+    /// Delete a file of a workspace.
     Delete "/agent/workspace/file"            WriteWorkspace => files::delete;
+    /// Write several files of a workspace as one commit.
     Post   "/agent/workspace/upload"          WriteWorkspace => upload::upload;
+    /// The newest commits of a workspace at a glance.
     Get    "/agent/workspace/git"             ReadWorkspace => history::git;
+    /// The commits of a workspace, newest first.
     Get    "/agent/workspace/log"             ReadWorkspace => history::log;
+    /// What a commit changed.
     Get    "/agent/workspace/diff"            ReadWorkspace => diff::of_commit;
+    /// What a dispatch committed, by workspace.
     Get    "/agent/dispatches/{id}/diff"      ReadDispatch  => diff::of_dispatch;
+    /// Take a commit back by a new one.
     Post   "/agent/workspace/revert"          WriteWorkspace => history::revert;
+    /// See to it that a workspace has what a template begins with.
     Post   "/agent/workspace/init"            WriteWorkspace => own::init;
+    /// Make a workspace.
     Post   "/agent/workspace/new"             CreateWorkspace => own::create;
+    /// Which workspaces are part of conversations that name none.
     Get    "/agent/workspace/attached"        ReadWorkspace => own::attached;
+    /// Make a workspace part of conversations that name none.
     Post   "/agent/workspace/activate"        UseWorkspace  => own::activate;
+    /// Take a workspace out of conversations that name none.
     Post   "/agent/workspace/deactivate"      UseWorkspace  => own::deactivate;
+    /// Say in one line what a workspace is for.
     Post   "/agent/workspace/purpose"         ConfigureWorkspace => own::purpose;
+    /// Who the members of a workspace are.
     Get    "/agent/workspace/members"         ReadMembers   => members::list;
+    /// Say what a member is.
     Post   "/agent/workspace/members/{user}"  ManageMembers => members::set_role;
+    /// Remove a member.
     Delete "/agent/workspace/members/{user}"  ManageMembers => members::remove;
+    /// Leave a workspace.
     Post   "/agent/workspace/leave"           UseWorkspace  => members::leave;
+    /// Make an invitation; this answer alone shows its token.
     Post   "/agent/workspace/invites"         ManageMembers => invites::create;
+    /// The invitations that can still be followed.
     Get    "/agent/workspace/invites"         ManageMembers => invites::list;
+    /// Take an invitation back.
     Delete "/agent/workspace/invites/{id}"    ManageMembers => invites::remove;
+    /// What an invitation is to. Grants nothing.
     Get    "/agent/workspace/invites/preview" AnswerInvite  => invites::preview;
+    /// Follow an invitation.
     Post   "/agent/workspace/invites/accept"  AnswerInvite  => invites::accept;
+    /// Pages by what they say.
     Get    "/agent/workspace/search"          ReadWorkspace => knowledge::search;
+    /// Where a page links to, and what links to it.
     Get    "/agent/workspace/links"           ReadWorkspace => knowledge::links;
+    /// Pages, and the links between them.
     Get    "/agent/workspace/graph"           ReadWorkspace => knowledge::graph;
+    /// What breaks the Open Knowledge Format, and links that lead nowhere.
     Get    "/agent/workspace/check"           ReadWorkspace => knowledge::check;
+    /// Git's own: what there is to fetch, or to push to.
     Get    "/git/{workspace}/info/refs"       ReadWorkspace => git::refs;
+    /// Git's own: fetch.
     Post   "/git/{workspace}/git-upload-pack" ReadWorkspace => git::upload_pack;
+    /// Git's own: push.
     Post   "/git/{workspace}/git-receive-pack" WriteWorkspace => git::receive_pack;
+    /// The questions of agents that wait for a person.
     Get    "/agent/permissions"               ReadDispatch  => permissions::list;
+    /// Answer a question of an agent.
     Post   "/agent/dispatches/{id}/permissions/{ask}" SteerDispatch => permissions::answer;
+    /// Start a dispatch again as it was, in a new conversation.
     Post   "/agent/dispatches/{id}/rerun"     SteerDispatch => dispatches::rerun;
+    /// What waits for a decision, newest first.
     Get    "/agent/proposals"                 ReadWorkspace => proposals::list;
+    /// A proposal, and what it would change now.
     Get    "/agent/proposals/{id}"            ReadWorkspace => proposals::show;
+    /// Take what was chosen of a proposal into the workspace, once.
     Post   "/agent/proposals/{id}/approve"    DecideProposal => proposals::approve;
+    /// Turn a proposal down.
     Post   "/agent/proposals/{id}/deny"       DecideProposal => proposals::deny;
+    /// The people there are.
     Get    "/admin/users"                     ReadPeople    => admin::people;
+    /// Add a person with a home workspace, or find the one with this mail address.
     Post   "/admin/users"                     AddPerson     => admin::add_person;
+    /// The keys of a person.
     Get    "/admin/users/{id}/tokens"         ReadKeys      => admin::keys;
+    /// Make a key for a person; this answer alone shows it.
     Post   "/admin/users/{id}/tokens"         MintKey       => admin::mint_key;
+    /// Keep what a test of a runner found.
     Post   "/admin/runners/{name}/test"       TestRunner    => catalog::tested;
+    /// Make a key void at once.
     Delete "/admin/tokens/{id}"               RevokeKey     => admin::revoke_key;
 }
 

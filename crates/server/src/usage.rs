@@ -1,30 +1,30 @@
 //! `/agent/usage`: what models used, and what it cost, added up.
 
 use axum::extract::State;
-use axum::http::Uri;
 use axum::{Extension, Json};
-use engine::port::{UsageBy, UsageQuery};
+use engine::port::{UsageBy, UsageQuery, UsageRow};
 use jiff::civil::Date;
 use model::{DispatchId, Time};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use trust::Action;
 
 use crate::access::Caller;
 use crate::api::Api;
-use crate::body;
+use crate::body::{self, Query};
 use crate::dispatches::{readable, whose};
 use crate::problem::{INVALID, Problem};
-use crate::views;
+use crate::views::{self, UsageView};
 
 /// The days that are added up where nothing is said, today included.
 const DAYS: i64 = 30;
 const ROWS: u32 = 100;
 const ROWS_MAX: u32 = 1_000;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Asked {
+    /// By what it is added up; by `day` where absent. `turn` needs `dispatch`.
     by: Option<By>,
     /// The first day, in UTC.
     from: Option<String>,
@@ -34,11 +34,13 @@ pub(crate) struct Asked {
     dispatch: Option<DispatchId>,
     /// For administrators: what was used for this person, or for everybody by `all`.
     subject: Option<String>,
+    /// How many rows, 1 to 1000; 100 where absent.
     limit: Option<u32>,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(inline)]
 enum By {
     Day,
     Dispatch,
@@ -46,12 +48,29 @@ enum By {
     Model,
 }
 
+/// What models used, added up.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct UsageRows {
+    rows: Vec<RowView>,
+    /// Whether there are more.
+    more: bool,
+}
+
+/// What models used of one day, dispatch, turn or model.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "UsageRow")]
+struct RowView {
+    /// The day, dispatch, turn or model.
+    key: String,
+    #[serde(flatten)]
+    usage: UsageView,
+}
+
 pub(crate) async fn usage(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
-    uri: Uri,
-) -> Result<Json<Value>, Problem> {
-    let asked: Asked = body::query(&uri)?;
+    Query(asked): Query<Asked>,
+) -> Result<Json<UsageRows>, Problem> {
     let by = match asked.by.unwrap_or(By::Day) {
         By::Day => UsageBy::Day,
         By::Dispatch => UsageBy::Dispatch,
@@ -82,13 +101,8 @@ pub(crate) async fn usage(
     let (from, until) = (begin(first), begin(last.tomorrow().unwrap_or(Date::MAX)));
     let query = UsageQuery { by, subject, dispatch: asked.dispatch, from, until, limit };
     let page = api.usage.usage(query).await?;
-    let rows = page.items.iter().map(|row| {
-        let mut shown = views::usage(&row.usage);
-        shown["key"] = row.key.as_str().into();
-        shown
-    });
-    let rows: Vec<_> = rows.collect();
-    Ok(Json(json!({"rows": rows, "more": page.more})))
+    let row = |row: UsageRow| RowView { usage: views::usage(&row.usage), key: row.key };
+    Ok(Json(UsageRows { rows: page.items.into_iter().map(row).collect(), more: page.more }))
 }
 
 fn day(name: &str, text: Option<&str>) -> Result<Option<Date>, Problem> {

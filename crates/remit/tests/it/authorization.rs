@@ -9,6 +9,7 @@ use crate::proposals;
 /// For each route, what (nobody, a stranger, a reader's key of the subject, the subject, an
 /// administrator) are answered about a thing of the subject's.
 const EXPECTED: &[(&str, &str, [u16; 5])] = &[
+    ("GET", "/openapi.json", [200, 200, 200, 200, 200]),
     ("GET", "/health", [200, 200, 200, 200, 200]),
     ("GET", "/", [200, 200, 200, 200, 200]),
     ("GET", "/login", [200, 200, 200, 200, 200]),

@@ -1,19 +1,18 @@
 //! What a commit changed, and what a dispatch changed, in the form that everybody is shown.
 
 use axum::extract::{Path, State};
-use axum::http::Uri;
 use axum::{Extension, Json};
 use model::diff::FileDiff;
 use model::{CommitId, Event, EventId, WorkspaceId};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use trust::Action;
 
 use super::Place;
 use crate::access::Caller;
 use crate::api::Api;
-use crate::body;
+use crate::body::Query;
 use crate::dispatches::readable;
 use crate::follow::{Follow, Next, Waits};
 use crate::problem::{INVALID, Problem};
@@ -25,20 +24,28 @@ const COMMITS_MAX: usize = 200;
 /// How long the store may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WhichCommit {
+    /// Its id or name; your home where absent.
     workspace: Option<String>,
+    /// The commit.
     commit: String,
+}
+
+/// What a commit changed.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct CommitDiff {
+    commit: CommitId,
+    files: Vec<FileDiff>,
 }
 
 /// `GET /agent/workspace/diff`.
 pub(crate) async fn of_commit(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
-    uri: Uri,
-) -> Result<Json<Value>, Problem> {
-    let asked: WhichCommit = body::query(&uri)?;
+    Query(asked): Query<WhichCommit>,
+) -> Result<Json<CommitDiff>, Problem> {
     let commit: CommitId = asked
         .commit
         .parse()
@@ -49,7 +56,23 @@ pub(crate) async fn of_commit(
     // Only what is part of the history: other commits of the repository are somebody's own.
     api.workspaces.record(id, commit.clone()).await?;
     let files = api.workspaces.commit_diff(id, &commit).await?;
-    Ok(Json(json!({"commit": commit, "files": files})))
+    Ok(Json(CommitDiff { commit, files }))
+}
+
+/// What a dispatch committed.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct DispatchDiff {
+    workspaces: Vec<Changed>,
+}
+
+/// What it committed to one workspace.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "WorkspaceDiff")]
+struct Changed {
+    workspace: WorkspaceId,
+    /// Oldest first.
+    commits: Vec<CommitId>,
+    files: Vec<FileDiff>,
 }
 
 /// `GET /agent/dispatches/{id}/diff`: what it committed, for each workspace that the caller may read.
@@ -57,18 +80,18 @@ pub(crate) async fn of_dispatch(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<DispatchDiff>, Problem> {
     let record = readable(&api, &caller, &id).await?;
-    let mut shown = vec![];
+    let mut workspaces = vec![];
     for (workspace, commits) in commits(&api, record.dispatch.id).await? {
         let role = api.directory.role(workspace, caller.subject).await?;
         if caller.may(&Action::ReadWorkspace { role }).is_err() {
             continue;
         }
         let files = changed(&api, workspace, &commits).await?;
-        shown.push(json!({"workspace": workspace, "commits": commits, "files": files}));
+        workspaces.push(Changed { workspace, commits, files });
     }
-    Ok(Json(json!({"workspaces": shown})))
+    Ok(Json(DispatchDiff { workspaces }))
 }
 
 /// The commits of a dispatch, oldest first, by workspace.

@@ -4,22 +4,22 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, Uri};
 use axum::{Extension, Json};
 use engine::port::{Followed, Invite};
 use model::{InviteId, Role, Time};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use model::{UserId, WorkspaceName};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use trust::Action;
 
-use super::{Place, own};
+use super::{Place, Which, WorkspaceView, own};
 use crate::access::{Caller, key_hash};
+use crate::answer::{Created, NoContent};
 use crate::api::Api;
-use crate::body;
+use crate::body::{JsonBody, Query};
 use crate::problem::{CONFLICT, INVALID, INVITE_OVER, NOT_FOUND, NOT_INVITED, Problem};
-use crate::views;
+use crate::views::{self, Moment};
 
 /// What every token of an invitation begins with, so that scanners find one that leaked.
 const TOKEN_PREFIX: &str = "rmi_";
@@ -33,8 +33,10 @@ const EMAILS_MAX: usize = 100;
 /// How many invitations of one workspace may be open at once.
 const INVITES_MAX: usize = 1_000;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+/// For whom an invitation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "InviteMode")]
 enum Mode {
     /// For everybody who has the token.
     Open,
@@ -42,14 +44,19 @@ enum Mode {
     Restricted,
 }
 
-#[derive(Debug, Deserialize)]
+/// An invitation that is to be made.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewInvite {
+    /// What those who follow it become: viewer or contributor.
     role: Role,
+    /// For whom it is.
     mode: Mode,
+    /// The mail addresses for which it is, if it is restricted.
     emails: Option<Vec<String>>,
-    /// In seconds from now on.
+    /// How long it is open, in seconds from now on; 7 days where absent.
     expires_s: Option<u64>,
+    /// For how many people; as many as there are addresses, or one, where absent.
     uses: Option<u32>,
 }
 
@@ -98,13 +105,12 @@ impl NewInvite {
 pub(crate) async fn create(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
-    uri: Uri,
-    body: Body,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+    Query(which): Query<Which>,
+    body: JsonBody<NewInvite>,
+) -> Result<Created<NewlyInvited>, Problem> {
     let manage = |role| Action::ManageMembers { role };
-    let place = Place::asked(&api, &caller, &uri, manage).await?;
-    let Granted { role, emails, open, uses } =
-        body::json::<NewInvite>(body, INVALID).await?.checked()?;
+    let place = Place::asked(&api, &caller, &which, manage).await?;
+    let Granted { role, emails, open, uses } = body.read().await?.checked()?;
     let now = api.clock.now();
     if api.directory.invites(place.workspace.id, now).await?.len() >= INVITES_MAX {
         return Err(Problem::new(CONFLICT, format!("{INVITES_MAX} invitations are open already")));
@@ -124,42 +130,72 @@ pub(crate) async fn create(
         expires: later(now, open),
         uses_left: uses,
     };
-    let mut shown = show(&invite);
+    let shown = show(&invite);
     api.directory.add_invite(invite, key_hash(&token)).await?;
-    if let Some(shown) = shown.as_object_mut() {
-        shown.insert("token".to_owned(), token.into());
-    }
-    Ok((StatusCode::CREATED, Json(shown)))
+    Ok(Created(NewlyInvited { invite: shown, token }))
 }
 
 fn later(now: Time, by: Duration) -> Time {
     Time::from_ms(now.as_ms().saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
 }
 
-fn show(invite: &Invite) -> Value {
-    json!({
-        "id": invite.id,
-        "role": invite.role,
-        "mode": if invite.emails.is_empty() { "open" } else { "restricted" },
-        "emails": invite.emails,
-        "made_by": invite.maker,
-        "created": views::time(invite.created),
-        "expires": views::time(invite.expires),
-        "uses_left": invite.uses_left,
-    })
+/// An invitation.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Invite")]
+struct InviteView {
+    id: InviteId,
+    /// What those who follow it become.
+    role: Role,
+    /// For whom it is.
+    mode: Mode,
+    /// The mail addresses for which it is, if it is restricted.
+    emails: Vec<String>,
+    made_by: UserId,
+    created: Moment,
+    /// From when on it cannot be followed.
+    expires: Moment,
+    /// How many may still follow it.
+    uses_left: u32,
+}
+
+/// An invitation that was made, with its token: shown this once.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "MintedInvite")]
+pub(crate) struct NewlyInvited {
+    #[serde(flatten)]
+    invite: InviteView,
+    token: String,
+}
+
+/// Invitations.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Invites {
+    invites: Vec<InviteView>,
+}
+
+fn show(invite: &Invite) -> InviteView {
+    InviteView {
+        id: invite.id,
+        role: invite.role,
+        mode: if invite.emails.is_empty() { Mode::Open } else { Mode::Restricted },
+        emails: invite.emails.clone(),
+        made_by: invite.maker,
+        created: views::time(invite.created),
+        expires: views::time(invite.expires),
+        uses_left: invite.uses_left,
+    }
 }
 
 /// `GET /agent/workspace/invites`: those that can still be followed, never their tokens.
 pub(crate) async fn list(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
-    uri: Uri,
-) -> Result<Json<Value>, Problem> {
+    Query(which): Query<Which>,
+) -> Result<Json<Invites>, Problem> {
     let manage = |role| Action::ManageMembers { role };
-    let place = Place::asked(&api, &caller, &uri, manage).await?;
+    let place = Place::asked(&api, &caller, &which, manage).await?;
     let invites = api.directory.invites(place.workspace.id, api.clock.now()).await?;
-    let invites: Vec<Value> = invites.iter().map(show).collect();
-    Ok(Json(json!({"invites": invites})))
+    Ok(Json(Invites { invites: invites.iter().map(show).collect() }))
 }
 
 /// `DELETE /agent/workspace/invites/{id}`.
@@ -167,22 +203,24 @@ pub(crate) async fn remove(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    uri: Uri,
-) -> Result<StatusCode, Problem> {
+    Query(which): Query<Which>,
+) -> Result<NoContent, Problem> {
     let manage = |role| Action::ManageMembers { role };
-    let place = Place::asked(&api, &caller, &uri, manage).await?;
+    let place = Place::asked(&api, &caller, &which, manage).await?;
     let id: InviteId = id.parse().map_err(|_| no_invite())?;
     let there = api.directory.remove_invite(place.workspace.id, id).await?;
-    if there { Ok(StatusCode::NO_CONTENT) } else { Err(no_invite()) }
+    if there { Ok(NoContent) } else { Err(no_invite()) }
 }
 
-#[derive(Debug, Deserialize)]
+/// The token of an invitation.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Token {
+pub(crate) struct InviteToken {
+    /// As it was shown when the invitation was made.
     token: String,
 }
 
-impl Token {
+impl InviteToken {
     fn hash(&self) -> Result<engine::port::KeyHash, Problem> {
         if self.token.len() > TOKEN_BYTES_MAX {
             return Err(no_invite());
@@ -191,13 +229,29 @@ impl Token {
     }
 }
 
+/// What one would join.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "InvitePreview")]
+pub(crate) struct Preview {
+    name: WorkspaceName,
+    purpose: String,
+    /// What one would become.
+    role: Role,
+    /// The name of who made the invitation.
+    invited_by: Option<String>,
+    expires: Moment,
+    /// Whether it can still be followed.
+    open: bool,
+    /// What one is there already; null: nothing.
+    your_role: Option<Role>,
+}
+
 /// `GET /agent/workspace/invites/preview`: what one would join. Grants nothing.
 pub(crate) async fn preview(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
-    uri: Uri,
-) -> Result<Json<Value>, Problem> {
-    let token: Token = body::query(&uri)?;
+    Query(token): Query<InviteToken>,
+) -> Result<Json<Preview>, Problem> {
     caller.may(&Action::AnswerInvite)?;
     let invite = api.directory.invite(token.hash()?).await?.ok_or_else(no_invite)?;
     let workspace = api.directory.workspace(invite.workspace).await?.ok_or_else(no_invite)?;
@@ -208,24 +262,24 @@ pub(crate) async fn preview(
     if !meant {
         return Err(not_invited());
     }
-    Ok(Json(json!({
-        "name": workspace.name,
-        "purpose": workspace.purpose,
-        "role": invite.role,
-        "invited_by": maker.map(|maker| maker.name),
-        "expires": views::time(invite.expires),
-        "open": invite.uses_left > 0 && api.clock.now() < invite.expires,
-        "your_role": role,
-    })))
+    Ok(Json(Preview {
+        name: workspace.name,
+        purpose: workspace.purpose,
+        role: invite.role,
+        invited_by: maker.map(|maker| maker.name),
+        expires: views::time(invite.expires),
+        open: invite.uses_left > 0 && api.clock.now() < invite.expires,
+        your_role: role,
+    }))
 }
 
 /// `POST /agent/workspace/invites/accept`.
 pub(crate) async fn accept(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
-    body: Body,
-) -> Result<Json<Value>, Problem> {
-    let token: Token = body::json(body, INVALID).await?;
+    body: JsonBody<InviteToken>,
+) -> Result<Json<WorkspaceView>, Problem> {
+    let token = body.read().await?;
     caller.may(&Action::AnswerInvite)?;
     let (hash, now) = (token.hash()?, api.clock.now());
     match api.directory.follow_invite(hash, caller.subject, now).await? {

@@ -1,18 +1,17 @@
 //! `/agent/workspace/…`: what a workspace knows, as views. Text is told as data: what matched is marked by pieces.
 
 use axum::extract::State;
-use axum::http::Uri;
 use axum::{Extension, Json};
-use knowledge::{Finding, Hit, KnowledgeError, Node, limit};
+use knowledge::{Graph, Hit, KnowledgeError, Links, Report, limit};
 use model::WorkspaceId;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tracing::error;
 use trust::Action;
 
 use crate::access::Caller;
 use crate::api::Api;
-use crate::body;
+use crate::body::{self, Query};
 use crate::problem::{INTERNAL, INVALID, NOT_FOUND, Problem, UNAVAILABLE};
 use crate::views;
 use crate::workspace::{Place, Which};
@@ -20,27 +19,51 @@ use crate::workspace::{Place, Which};
 const HITS: usize = 20;
 const QUESTION_CHARS_MAX: usize = 300;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Search {
+    /// Its id or name; your home where absent.
     workspace: Option<String>,
+    /// What to look for, 1 to 300 characters: all words, `"beside each other"`, `-without`, `begin*`.
     q: String,
+    /// How many, 1 to 100; 20 where absent.
     limit: Option<usize>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OfPage {
+    /// Its id or name; your home where absent.
     workspace: Option<String>,
+    /// The page.
     path: String,
+}
+
+/// What was found.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Hits")]
+pub(crate) struct Found {
+    hits: Vec<InWords>,
+    /// Whether some files were too large, or too many, to be searched as a whole.
+    partial: bool,
+}
+
+/// A page that was found.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SearchHit")]
+struct InWords {
+    #[serde(flatten)]
+    hit: Hit,
+    /// The pieces, joined.
+    snippet: String,
 }
 
 pub(crate) async fn search(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
-    uri: Uri,
-) -> Result<Json<Value>, Problem> {
-    let Search { workspace, q, limit } = body::query(&uri)?;
+    Query(asked): Query<Search>,
+) -> Result<Json<Found>, Problem> {
+    let Search { workspace, q, limit } = asked;
     let limit = body::page(limit, HITS, limit::HITS_MAX)?;
     if q.trim().is_empty() || q.chars().count() > QUESTION_CHARS_MAX {
         let told = format!("q is what to look for, 1 to {QUESTION_CHARS_MAX} characters");
@@ -48,92 +71,43 @@ pub(crate) async fn search(
     }
     let workspace = readable(&api, &caller, workspace.as_deref()).await?;
     let found = api.knowledge.search(workspace, q, limit).await?;
-    let hits: Vec<_> = found.hits.iter().map(hit).collect();
-    Ok(Json(json!({"hits": hits, "partial": found.partial})))
+    let hits = found.hits.into_iter().map(in_words).collect();
+    Ok(Json(Found { hits, partial: found.partial }))
 }
 
-fn hit(hit: &Hit) -> Value {
-    let snippet: String = hit.pieces.iter().map(|piece| piece.text.as_str()).collect();
-    let pieces = hit.pieces.iter().map(|piece| json!({"text": piece.text, "match": piece.matches}));
-    json!({
-        "path": hit.path,
-        "title": hit.title,
-        "snippet": snippet,
-        "pieces": pieces.collect::<Vec<_>>(),
-        "score": hit.score,
-    })
+fn in_words(hit: Hit) -> InWords {
+    let snippet = hit.pieces.iter().map(|piece| piece.text.as_str()).collect();
+    InWords { hit, snippet }
 }
 
 pub(crate) async fn links(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
-    uri: Uri,
-) -> Result<Json<Value>, Problem> {
-    let OfPage { workspace, path } = body::query(&uri)?;
+    Query(asked): Query<OfPage>,
+) -> Result<Json<Links>, Problem> {
+    let OfPage { workspace, path } = asked;
     let workspace = readable(&api, &caller, workspace.as_deref()).await?;
     let found = api.knowledge.links(workspace, path.clone()).await?;
-    let found =
-        found.ok_or_else(|| Problem::new(NOT_FOUND, format!("there is no file `{path}`")))?;
-    let links = found.links.iter().map(|it| json!({"target": it.target, "path": it.path}));
-    let backlinks = found.backlinks.iter().map(|it| json!({"path": it.path, "title": it.title}));
-    let (links, backlinks): (Vec<_>, Vec<_>) = (links.collect(), backlinks.collect());
-    Ok(Json(json!({"links": links, "backlinks": backlinks})))
+    let absent = || Problem::new(NOT_FOUND, format!("there is no file `{path}`"));
+    Ok(Json(found.ok_or_else(absent)?))
 }
 
 pub(crate) async fn graph(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
-    uri: Uri,
-) -> Result<Json<Value>, Problem> {
-    let Which { workspace } = body::query(&uri)?;
-    let workspace = readable(&api, &caller, workspace.as_deref()).await?;
-    let graph = api.knowledge.graph(workspace, views::day(api.clock.now())).await?;
-    let nodes: Vec<_> = graph.nodes.iter().map(node).collect();
-    let edges = graph.edges.iter().map(|edge| json!({"from": edge.from, "to": edge.to}));
-    let edges: Vec<_> = edges.collect();
-    Ok(Json(json!({"nodes": nodes, "edges": edges, "partial": graph.partial})))
-}
-
-fn node(node: &Node) -> Value {
-    json!({
-        "path": node.path,
-        "title": node.title,
-        "kind": node.kind,
-        "trust": node.tier.as_str(),
-        "stale": node.stale,
-    })
+    Query(which): Query<Which>,
+) -> Result<Json<Graph>, Problem> {
+    let workspace = readable(&api, &caller, which.workspace.as_deref()).await?;
+    Ok(Json(api.knowledge.graph(workspace, views::day(api.clock.now())).await?))
 }
 
 pub(crate) async fn check(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
-    uri: Uri,
-) -> Result<Json<Value>, Problem> {
-    let Which { workspace } = body::query(&uri)?;
-    let workspace = readable(&api, &caller, workspace.as_deref()).await?;
-    let report = api.knowledge.check(workspace, views::day(api.clock.now())).await?;
-    let findings: Vec<_> = report.findings.iter().map(finding).collect();
-    let totals = report.totals;
-    Ok(Json(json!({
-        "findings": findings,
-        "partial": report.partial,
-        "totals": {
-            "pages": totals.pages,
-            "human_reviewed": totals.human_reviewed,
-            "machine_confirmed": totals.machine_confirmed,
-            "stale": totals.stale,
-        },
-    })))
-}
-
-fn finding(finding: &Finding) -> Value {
-    json!({
-        "path": finding.path,
-        "line": finding.line,
-        "rule": finding.rule,
-        "message": finding.message,
-        "severity": finding.severity.as_str(),
-    })
+    Query(which): Query<Which>,
+) -> Result<Json<Report>, Problem> {
+    let workspace = readable(&api, &caller, which.workspace.as_deref()).await?;
+    Ok(Json(api.knowledge.check(workspace, views::day(api.clock.now())).await?))
 }
 
 /// The workspace that is meant, if the caller may read it.

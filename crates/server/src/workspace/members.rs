@@ -1,49 +1,74 @@
 //! Who the members of a workspace are, and what they are. What changes here holds at once: a living
 //! dispatch of somebody who may not go on is over when the answer comes.
 
-use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, Uri};
 use axum::{Extension, Json};
 use engine::port::{Departure, Member, MemberChange};
 use model::{Role, UserId};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use trust::Action;
 
 use super::{Place, Which};
 use crate::access::Caller;
+use crate::answer::NoContent;
 use crate::api::Api;
-use crate::body;
+use crate::body::{JsonBody, OptionalJson, Query};
 use crate::problem::{CONFLICT, INVALID, NOT_FOUND, Problem};
-use crate::views;
+use crate::views::{self, Moment};
+
+/// The members of a workspace.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Members {
+    members: Vec<MemberView>,
+}
+
+/// A member of a workspace.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Member")]
+struct MemberView {
+    user_id: UserId,
+    email: String,
+    name: String,
+    role: Role,
+    /// When they became one.
+    since: Moment,
+}
 
 /// `GET /agent/workspace/members`.
 pub(crate) async fn list(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
-    uri: Uri,
-) -> Result<Json<Value>, Problem> {
+    Query(which): Query<Which>,
+) -> Result<Json<Members>, Problem> {
     let read = |role| Action::ReadMembers { role };
-    let place = Place::asked(&api, &caller, &uri, read).await?;
+    let place = Place::asked(&api, &caller, &which, read).await?;
     let members = api.directory.members(place.workspace.id).await?;
-    let members: Vec<Value> = members.iter().map(shown).collect();
-    Ok(Json(json!({"members": members})))
+    Ok(Json(Members { members: members.into_iter().map(shown).collect() }))
 }
 
-fn shown(member: &Member) -> Value {
-    json!({
-        "user_id": member.person.id,
-        "email": member.person.email,
-        "name": member.person.name,
-        "role": member.role,
-        "since": views::time(member.since),
-    })
+fn shown(member: Member) -> MemberView {
+    let Member { person, role, since } = member;
+    MemberView {
+        user_id: person.id,
+        email: person.email,
+        name: person.name,
+        role,
+        since: views::time(since),
+    }
 }
 
-#[derive(Debug, Deserialize)]
+/// What a member is to be.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewRole {
+    role: Role,
+}
+
+/// What a member is now.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct MemberRole {
+    user_id: UserId,
     role: Role,
 }
 
@@ -52,16 +77,16 @@ pub(crate) async fn set_role(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
     Path(user): Path<String>,
-    uri: Uri,
-    body: Body,
-) -> Result<Json<Value>, Problem> {
+    Query(which): Query<Which>,
+    body: JsonBody<NewRole>,
+) -> Result<Json<MemberRole>, Problem> {
     let manage = |role| Action::ManageMembers { role };
-    let place = Place::asked(&api, &caller, &uri, manage).await?;
-    let NewRole { role } = body::json(body, INVALID).await?;
+    let place = Place::asked(&api, &caller, &which, manage).await?;
+    let NewRole { role } = body.read().await?;
     let person = who(&user)?;
     changed(api.directory.set_role(place.workspace.id, person, role).await?)?;
     ask_again(&api, person).await?;
-    Ok(Json(json!({"user_id": person, "role": role})))
+    Ok(Json(MemberRole { user_id: person, role }))
 }
 
 /// `DELETE /agent/workspace/members/{user}`.
@@ -69,25 +94,27 @@ pub(crate) async fn remove(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
     Path(user): Path<String>,
-    uri: Uri,
-) -> Result<StatusCode, Problem> {
+    Query(which): Query<Which>,
+) -> Result<NoContent, Problem> {
     let manage = |role| Action::ManageMembers { role };
-    let place = Place::asked(&api, &caller, &uri, manage).await?;
+    let place = Place::asked(&api, &caller, &which, manage).await?;
     depart(&api, &place, who(&user)?, Departure::Removed).await
 }
+
+/// An empty object.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub(crate) struct Nothing {}
 
 /// `POST /agent/workspace/leave`.
 pub(crate) async fn leave(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
-    uri: Uri,
-    body: Body,
-) -> Result<StatusCode, Problem> {
-    #[derive(Debug, Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Nothing {}
-    let which: Which = body::query(&uri)?;
-    let Nothing {} = body::optional_json(body).await?;
+    Query(which): Query<Which>,
+    body: OptionalJson<Nothing>,
+) -> Result<NoContent, Problem> {
+    let Nothing {} = body.read().await?;
     let Some(key) = which.workspace.as_deref() else {
         return Err(Problem::new(INVALID, "workspace: say which one you leave"));
     };
@@ -101,11 +128,11 @@ async fn depart(
     place: &Place,
     person: UserId,
     departure: Departure,
-) -> Result<StatusCode, Problem> {
+) -> Result<NoContent, Problem> {
     let (id, now) = (place.workspace.id, api.clock.now());
     changed(api.directory.remove_member(id, person, departure, now).await?)?;
     ask_again(api, person).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 /// What lives on behalf of the person is asked again, also where the caller leaves meanwhile.

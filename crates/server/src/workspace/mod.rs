@@ -11,25 +11,25 @@ pub(crate) mod members;
 pub(crate) mod own;
 pub(crate) mod upload;
 
-use axum::http::Uri;
 use axum::{Extension, Json, extract::State};
 use engine::dispatcher::WorkspaceKey;
 use engine::port::{Membership, Person, Workspace};
 use engine::workspaces::files::{Hand, NotChanged};
 use engine::workspaces::{RepositoryError, WorkspacesError};
 use model::{CommitId, Role};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use model::{UserId, WorkspaceId, WorkspaceName};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tracing::error;
 use trust::Action;
 
 use crate::access::Caller;
 use crate::api::Api;
-use crate::body;
 use crate::problem::{
     CONFLICT, INTERNAL, INVALID, INVALID_KEY, NOT_FOUND, Problem, STORAGE_FULL, UNKNOWN_WORKSPACE,
 };
-use crate::views;
+use crate::views::{self, Moment};
 
 /// A workspace that was asked for, and what the caller is in it.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ pub(crate) struct Place {
 }
 
 /// The query of a route that needs nothing but to know which workspace.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Which {
     /// Its id or name; the caller's home where absent.
@@ -51,11 +51,10 @@ impl Place {
     pub(crate) async fn asked(
         api: &Api,
         caller: &Caller,
-        uri: &Uri,
+        which: &Which,
         action: impl FnOnce(Option<Role>) -> Action,
     ) -> Result<Self, Problem> {
-        let Which { workspace } = body::query(uri)?;
-        Self::find(api, caller, workspace.as_deref(), action).await
+        Self::find(api, caller, which.workspace.as_deref(), action).await
     }
 
     /// The workspace that is meant, if the caller may do this to one in which they are what they are.
@@ -131,33 +130,61 @@ pub(crate) fn revision(name: &str, text: Option<&str>) -> Result<Option<CommitId
     parsed.map_err(|problem| Problem::new(INVALID, format!("{name}: {problem}")))
 }
 
+/// Workspaces.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Workspaces")]
+pub(crate) struct Listed {
+    workspaces: Vec<WorkspaceView>,
+}
+
 /// `GET /agent/workspaces`.
 pub(crate) async fn list(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
-) -> Result<Json<Value>, Problem> {
-    let mut shown = vec![];
+) -> Result<Json<Listed>, Problem> {
+    let mut workspaces = vec![];
     for membership in api.directory.memberships(caller.subject).await? {
-        shown.push(show(&api, &membership).await?);
+        workspaces.push(show(&api, membership).await);
     }
-    Ok(Json(json!({"workspaces": shown})))
+    Ok(Json(Listed { workspaces }))
 }
 
 /// A workspace as one of its members sees it.
-pub(crate) async fn show(api: &Api, membership: &Membership) -> Result<Value, Problem> {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Workspace")]
+pub(crate) struct WorkspaceView {
+    /// Its id.
+    id: WorkspaceId,
+    /// What its owner calls it.
+    name: WorkspaceName,
+    /// Whose it is.
+    owner: UserId,
+    /// What the caller is in it.
+    role: Role,
+    /// Whether it is part of the caller's conversations that name none.
+    active: bool,
+    /// What it is for; agents are told.
+    purpose: String,
+    /// When it was made.
+    created: Moment,
+    /// Its newest revision; null while it is empty.
+    head: Option<CommitId>,
+}
+
+/// A workspace as one of its members sees it.
+pub(crate) async fn show(api: &Api, membership: Membership) -> WorkspaceView {
     let Membership { workspace, role, active } = membership;
-    // One whose folder is missing is listed all the same.
-    let head = api.workspaces.head(workspace.id).await.ok().flatten();
-    Ok(json!({
-        "id": workspace.id,
-        "name": workspace.name,
-        "owner": workspace.owner,
-        "role": role,
-        "active": active,
-        "purpose": workspace.purpose,
-        "created": views::time(workspace.created),
-        "head": head,
-    }))
+    WorkspaceView {
+        id: workspace.id,
+        name: workspace.name,
+        owner: workspace.owner,
+        role,
+        active,
+        purpose: workspace.purpose,
+        created: views::time(workspace.created),
+        // One whose folder is missing is listed all the same.
+        head: api.workspaces.head(workspace.id).await.ok().flatten(),
+    }
 }
 
 impl From<WorkspacesError> for Problem {

@@ -1,23 +1,22 @@
 //! Which workspaces one has, which of them are part of one's conversations, and what they are for.
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
 use axum::{Extension, Json};
 use engine::port::{Membership, Workspace};
 use engine::workspaces::files::FileWrite;
 use engine::workspaces::template::Template;
 use model::limit::MOUNTS_MAX;
 use model::{WorkspaceId, WorkspaceName};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use trust::Action;
 
-use super::{Place, Which, hand, person, show, unknown};
+use super::{Place, Which, WorkspaceView, hand, person, show, unknown};
 use crate::access::Caller;
 use crate::admin::HOME;
+use crate::answer::Created;
 use crate::api::Api;
-use crate::body;
+use crate::body::{JsonBody, OptionalJson, Query};
 use crate::problem::{CONFLICT, INVALID, Problem};
 
 /// The longest purpose, in characters.
@@ -25,24 +24,35 @@ const PURPOSE_CHARS_MAX: usize = 300;
 /// How many workspaces a person may have by name.
 const WORKSPACES_MAX: usize = 1_000;
 
+/// Which workspaces are part of conversations that name none.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Attached {
+    active: Vec<WorkspaceView>,
+    parked: Vec<WorkspaceView>,
+}
+
 /// `GET /agent/workspace/attached`.
 pub(crate) async fn attached(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Attached>, Problem> {
     let (mut active, mut parked) = (vec![], vec![]);
     for membership in api.directory.memberships(caller.subject).await? {
         let list = if membership.active { &mut active } else { &mut parked };
-        list.push(show(&api, &membership).await?);
+        list.push(show(&api, membership).await);
     }
-    Ok(Json(json!({"active": active, "parked": parked})))
+    Ok(Json(Attached { active, parked }))
 }
 
-#[derive(Debug, Deserialize)]
+/// A workspace that is to be made.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct New {
+pub(crate) struct NewWorkspace {
+    /// What you call it.
     name: String,
+    /// One line that every agent which works there is told.
     purpose: Option<String>,
+    /// `knowledge` or `plain`.
     template: Option<String>,
 }
 
@@ -50,9 +60,9 @@ pub(crate) struct New {
 pub(crate) async fn create(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
-    body: Body,
-) -> Result<(StatusCode, Json<Value>), Problem> {
-    let New { name, purpose, template } = body::json(body, INVALID).await?;
+    body: JsonBody<NewWorkspace>,
+) -> Result<Created<WorkspaceView>, Problem> {
+    let NewWorkspace { name, purpose, template } = body.read().await?;
     let name = name_of(&name)?;
     let purpose = purpose.as_deref().map(checked_purpose).transpose()?.unwrap_or_default();
     let template = template_of(template.as_deref())?;
@@ -68,7 +78,7 @@ pub(crate) async fn create(
         ));
     }
     let made = make(&api, &caller, Wished { name, purpose, template }).await?;
-    Ok((StatusCode::CREATED, Json(show_own(&api, &caller, made.id).await?)))
+    Ok(Created(show_own(&api, &caller, made.id).await?))
 }
 
 /// A workspace that is to be made.
@@ -110,10 +120,10 @@ pub(crate) async fn show_own(
     api: &Api,
     caller: &Caller,
     id: WorkspaceId,
-) -> Result<Value, Problem> {
+) -> Result<WorkspaceView, Problem> {
     let known = api.directory.memberships(caller.subject).await?;
-    let found = known.iter().find(|it| it.workspace.id == id);
-    show(api, found.ok_or_else(|| unknown(&id.to_string()))?).await
+    let found = known.into_iter().find(|it| it.workspace.id == id);
+    Ok(show(api, found.ok_or_else(|| unknown(&id.to_string()))?).await)
 }
 
 pub(crate) fn name_of(text: &str) -> Result<WorkspaceName, Problem> {
@@ -142,10 +152,22 @@ fn checked_purpose(text: &str) -> Result<String, Problem> {
     Ok(text)
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// With what a workspace is to begin.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Init {
+    /// `knowledge` or `plain`.
     template: Option<String>,
+}
+
+/// That a workspace has what a template begins with.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Initialized")]
+pub(crate) struct Begun {
+    workspace: WorkspaceId,
+    /// Whether something was written.
+    seeded: bool,
+    already_initialized: bool,
 }
 
 /// `POST /agent/workspace/init`: sees to it that there is a workspace with what a template begins
@@ -153,16 +175,14 @@ pub(crate) struct Init {
 pub(crate) async fn init(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
-    uri: Uri,
-    body: Body,
-) -> Result<(StatusCode, Json<Value>), Problem> {
-    let which: Which = body::query(&uri)?;
-    let Init { template } = body::optional_json(body).await?;
+    Query(which): Query<Which>,
+    body: OptionalJson<Init>,
+) -> Result<Created<Begun>, Problem> {
+    let Init { template } = body.read().await?;
     let template = template_of(template.as_deref())?;
     let known = api.directory.memberships(caller.subject).await?;
     let answer = |id: WorkspaceId, seeded: bool| {
-        let body = json!({"workspace": id, "seeded": seeded, "already_initialized": !seeded});
-        Ok((StatusCode::CREATED, Json(body)))
+        Ok(Created(Begun { workspace: id, seeded, already_initialized: !seeded }))
     };
     if known.is_empty() && which.workspace.is_none() {
         caller.may(&Action::CreateWorkspace { owner: caller.subject })?;
@@ -187,9 +207,11 @@ pub(crate) async fn init(
     answer(id, true)
 }
 
-#[derive(Debug, Deserialize)]
+/// Which workspace is meant.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Choice {
+pub(crate) struct WhichWorkspace {
+    /// Its id or name.
     workspace: String,
 }
 
@@ -197,27 +219,27 @@ pub(crate) struct Choice {
 pub(crate) async fn activate(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
-    body: Body,
-) -> Result<Json<Value>, Problem> {
-    set_active(&api, &caller, body, true).await
+    body: JsonBody<WhichWorkspace>,
+) -> Result<Json<WorkspaceView>, Problem> {
+    set_active(&api, &caller, body.read().await?, true).await
 }
 
 /// `POST /agent/workspace/deactivate`: parked, and there all the same for who asks for it.
 pub(crate) async fn deactivate(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
-    body: Body,
-) -> Result<Json<Value>, Problem> {
-    set_active(&api, &caller, body, false).await
+    body: JsonBody<WhichWorkspace>,
+) -> Result<Json<WorkspaceView>, Problem> {
+    set_active(&api, &caller, body.read().await?, false).await
 }
 
 async fn set_active(
     api: &Api,
     caller: &Caller,
-    body: Body,
+    which: WhichWorkspace,
     active: bool,
-) -> Result<Json<Value>, Problem> {
-    let Choice { workspace } = body::json(body, INVALID).await?;
+) -> Result<Json<WorkspaceView>, Problem> {
+    let WhichWorkspace { workspace } = which;
     let make_use = |role| Action::UseWorkspace { role };
     let place = Place::find(api, caller, Some(&workspace), make_use).await?;
     let known = api.directory.memberships(caller.subject).await?;
@@ -232,10 +254,20 @@ async fn set_active(
     Ok(Json(show_own(api, caller, place.workspace.id).await?))
 }
 
-#[derive(Debug, Deserialize)]
+/// What a workspace is to be for.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Purpose {
+pub(crate) struct NewPurpose {
+    /// Its id or name; what the query says, or your home, where absent.
     workspace: Option<String>,
+    /// One line of at most 300 characters.
+    purpose: String,
+}
+
+/// What a workspace is for.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Purpose {
+    workspace: WorkspaceId,
     purpose: String,
 }
 
@@ -243,16 +275,14 @@ pub(crate) struct Purpose {
 pub(crate) async fn purpose(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
-    uri: Uri,
-    body: Body,
-) -> Result<Json<Value>, Problem> {
-    let which: Which = body::query(&uri)?;
-    let Purpose { workspace, purpose } = body::json(body, INVALID).await?;
+    Query(which): Query<Which>,
+    body: JsonBody<NewPurpose>,
+) -> Result<Json<Purpose>, Problem> {
+    let NewPurpose { workspace, purpose } = body.read().await?;
     let purpose = checked_purpose(&purpose)?;
     let configure = |role| Action::ConfigureWorkspace { role };
     let key = workspace.or(which.workspace);
     let place = Place::find(&api, &caller, key.as_deref(), configure).await?;
     api.directory.set_purpose(place.workspace.id, &purpose).await?;
-    let id = place.workspace.id;
-    Ok(Json(json!({"workspace": id, "purpose": purpose})))
+    Ok(Json(Purpose { workspace: place.workspace.id, purpose }))
 }

@@ -1,24 +1,31 @@
 //! `POST /agent/workspace/upload`: files as a form, bounded each and together, as one commit.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::{Body, BodyDataStream};
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri, header};
-use axum::{Extension, Json};
+use axum::extract::{FromRequest, Request, State};
+use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use engine::workspaces::files::FileWrite;
 use futures_util::{Stream, StreamExt, stream};
+use model::CommitId;
 use multer::{Constraints, Multipart, SizeLimit};
 use parking_lot::Mutex;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
 use tokio::sync::Semaphore;
 use trust::Action;
 
-use super::{Place, files, hand, revision};
+use super::{Place, Which, files, hand, revision};
 use crate::access::Caller;
+use crate::answer::Created;
 use crate::api::Api;
+use crate::body::Query;
+use crate::openapi::{Operation, Part};
 use crate::problem::{INVALID, MALFORMED, Problem, TIMED_OUT, TOO_LARGE, UNAVAILABLE};
 
 /// The largest file, in bytes.
@@ -44,16 +51,61 @@ struct Form {
     files: Vec<(String, Bytes)>,
 }
 
+/// A body that is a form of files.
+#[derive(Debug)]
+pub(crate) struct FormBody(Body);
+
+impl<S: Sync> FromRequest<S> for FormBody {
+    type Rejection = Infallible;
+    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(request.into_body()))
+    }
+}
+
+impl Part for FormBody {
+    fn tell(to: &mut Operation<'_>) {
+        let schema = json!({
+            "type": "object",
+            "description": "Any field with a file name is a file.",
+            "properties": {
+                "path": {"type": "string", "description": "The directory they go to."},
+                "base": {
+                    "type": "string",
+                    "description": "The revision that the writer saw: a file that changed since is not written over.",
+                },
+                "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
+            },
+        });
+        to.takes("multipart/form-data", true, &schema);
+    }
+}
+
+/// Files that were written.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Uploaded {
+    files: Vec<UploadedFile>,
+    /// The new revision.
+    revision: CommitId,
+}
+
+/// A file that was written.
+#[derive(Debug, Serialize, JsonSchema)]
+struct UploadedFile {
+    path: String,
+    /// In bytes.
+    size: usize,
+}
+
 /// The handler.
 pub(crate) async fn upload(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
-    uri: Uri,
+    Query(which): Query<Which>,
     headers: HeaderMap,
-    body: Body,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+    FormBody(body): FormBody,
+) -> Result<Created<Uploaded>, Problem> {
     let write = |role| Action::WriteWorkspace { role };
-    let place = Place::asked(&api, &caller, &uri, write).await?;
+    let place = Place::asked(&api, &caller, &which, write).await?;
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let boundary = content_type.and_then(|kind| multer::parse_boundary(kind).ok());
     let boundary = boundary.ok_or_else(|| {
@@ -70,10 +122,10 @@ pub(crate) async fn upload(
         "" => name.to_owned(),
         prefix => format!("{prefix}/{name}"),
     };
-    let shown: Vec<Value> = form
+    let shown = form
         .files
         .iter()
-        .map(|(name, content)| json!({"path": path(name), "size": content.len()}))
+        .map(|(name, content)| UploadedFile { path: path(name), size: content.len() })
         .collect();
     let message = match form.files.as_slice() {
         [(name, _)] => format!("Upload {}", path(name)),
@@ -85,7 +137,7 @@ pub(crate) async fn upload(
         .map(|(name, content)| FileWrite { path: path(name), content: Some(content.to_vec()) });
     let by = hand(&api, &caller, message).await?;
     let revision = files::change(&api, place, base, writes.collect(), by).await?;
-    Ok((StatusCode::CREATED, Json(json!({"files": shown, "revision": revision}))))
+    Ok(Created(Uploaded { files: shown, revision }))
 }
 
 /// The form, read to its end also where it is refused, so that the caller hears why.
