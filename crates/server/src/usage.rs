@@ -113,7 +113,9 @@ fn day(name: &str, text: Option<&str>) -> Result<Option<Date>, Problem> {
 /// When a day begins, in UTC.
 fn begin(day: Date) -> Time {
     let midnight = jiff::tz::Offset::UTC.to_timestamp(day.at(0, 0, 0, 0));
-    let ms = midnight.map_or(i64::MAX, jiff::Timestamp::as_millisecond);
+    // The first and the last days of the calendar are no points in time any more.
+    let beyond = if day.year() < 1970 { 0 } else { i64::MAX };
+    let ms = midnight.map_or(beyond, jiff::Timestamp::as_millisecond);
     Time::from_ms(u64::try_from(ms).unwrap_or(0))
 }
 

@@ -29,13 +29,13 @@ async fn what_models_used_is_added_up_by_dispatch_turn_day_and_model() {
     let again = me.turn(again).await.ok();
     assert_eq!(first.dispatch, again.dispatch, "the box was idle");
     let other = me.turn(json!({"prompt": "say 20 words"})).await.ok();
-    let shown = me.get(&format!("/agent/dispatches/{}", first.dispatch)).await.ok();
-    let used = numbers(&shown["usage"]);
-    // The event of the last call may follow the end of the turn.
-    until("the stream tells of every call", async || {
-        (told(&me.events(&first.dispatch).await) == used).then_some(())
+    // What is told of the last call, in either place, may follow the end of the turn.
+    let shown = until("the stream tells of every call", async || {
+        let shown = me.get(&format!("/agent/dispatches/{}", first.dispatch)).await.ok();
+        (told(&me.events(&first.dispatch).await) == numbers(&shown["usage"])).then_some(shown)
     })
     .await;
+    let used = numbers(&shown["usage"]);
     assert!(used[0] >= 3 && shown["usage"].get("cost_micros").is_none(), "{shown:#}");
     let all = me.get("/agent/usage").await.ok();
     let list = me.get("/agent/dispatches").await.ok();
