@@ -109,7 +109,9 @@ pub(crate) async fn turn(
         }
         cuts += 1;
         if cuts > CUTS_MAX {
-            return Err(Failed::new(Exit::Unavailable, "the stream was cut too often").into());
+            return Err(Failed::new(Exit::Unavailable, "the stream was cut too often")
+                .next("the turn goes on: `remit dispatch ls --live` finds it, `watch` follows it")
+                .into());
         }
         tokio::time::sleep(CUT_REST).await;
     }

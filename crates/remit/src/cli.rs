@@ -1,19 +1,30 @@
 //! What can be typed. Decides nothing.
 
+mod examples;
 mod hand;
+mod verb;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::exit;
 
 pub(crate) use hand::Hand;
+pub(crate) use verb::{Dispatch, Inbox, Key, Runner, Session, Ws};
 
 /// Runs untrusted agents in sandboxes over git folders.
 ///
-/// Exit codes: 0 ok, 1 failed, 2 usage, 3 configuration, 4 not authorised, 5 not found, 6 conflict,
-/// 7 unavailable, 8 denied, 9 timed out, 10 the agent failed, 130 interrupted.
+/// Data goes to stdout, talk to stderr. Nothing asks for anything on a terminal.
 #[derive(Debug, Parser)]
-#[command(name = "remit", version, disable_help_subcommand = true)]
+#[command(
+    name = "remit",
+    version,
+    disable_help_subcommand = true,
+    after_help = "The first step: remit demo. Then: remit up. `remit COMMAND --help` has examples.",
+    after_long_help = exit::table()
+)]
 pub(crate) struct Cli {
     /// The folder that holds everything.
     #[arg(long, global = true, value_name = "DIR")]
@@ -21,7 +32,8 @@ pub(crate) struct Cli {
     /// What is logged on stderr, as `info` or `engine=debug`.
     #[arg(long, global = true, value_name = "FILTER")]
     pub(crate) log: Option<String>,
-    /// Data for programs on stdout: JSON, one object a line for streams.
+    /// Data for programs on stdout: JSON, one object a line for lists and streams. A failure is an
+    /// object on stderr.
     #[arg(long, global = true)]
     pub(crate) json: bool,
     #[command(subcommand)]
@@ -37,31 +49,35 @@ pub(crate) enum Command {
     /// and commands on this machine take them. When that file is lost, new keys are made.
     /// SIGTERM or SIGINT stops in order: living agents are brought to an end and their work is kept,
     /// what waits goes on with the next start. A second signal stops at once.
-    #[command(verbatim_doc_comment)]
+    #[command(verbatim_doc_comment, after_help = examples::UP)]
     Up(Up),
     /// Say something to an agent and watch what it does.
+    ///
+    /// Where no server runs on the data folder, one is started for as long as this takes.
+    #[command(after_help = examples::RUN)]
     Run(Run),
     /// Show on throw-away data that it works here: two turns, two sandboxes, one conversation.
     Demo,
     /// List and steer dispatches.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::DISPATCH)]
     Dispatch(Dispatch),
     /// List conversations.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::SESSION)]
     Session(Session),
-    /// Search and check workspaces.
-    #[command(subcommand)]
+    /// Read, write, share, search and check workspaces.
+    #[command(subcommand, after_help = examples::WS)]
     Ws(Ws),
     /// List, install and test what drives agents.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::RUNNER)]
     Runner(Runner),
     /// Read and decide what waits for a person.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::INBOX)]
     Inbox(Inbox),
     /// Add up what models used, and what it cost.
+    #[command(after_help = examples::USAGE)]
     Usage(Usage),
     /// Show and make keys.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::KEY)]
     Key(Key),
     /// Print a link that logs a browser in, once.
     Login {
@@ -71,13 +87,25 @@ pub(crate) enum Command {
     /// Say what this machine can do, and why not.
     Doctor(Machine),
     /// Show the configuration.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::CONFIG)]
     Config(Config),
     /// Keep what is encrypted at rest.
     #[command(subcommand)]
     Storage(Storage),
     /// Print what the server can be asked, as OpenAPI.
     Openapi,
+    /// Print what completes these commands in a shell.
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+    /// Write the pages of the manual, one a command, into a folder.
+    #[command(after_help = examples::MAN)]
+    Man {
+        /// The folder; it is made where it is missing.
+        folder: PathBuf,
+    },
 }
 
 /// How sandboxes are built and models are reached.
@@ -172,231 +200,6 @@ pub(crate) struct Usage {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Dispatch {
-    /// List dispatches, newest first.
-    Ls {
-        /// Only those that are not over.
-        #[arg(long)]
-        live: bool,
-        /// Only those of this conversation.
-        #[arg(long, value_name = "ID")]
-        session: Option<String>,
-        /// At most so many, 1 to 500.
-        #[arg(long, value_name = "N")]
-        limit: Option<u32>,
-        #[command(flatten)]
-        server: Server,
-    },
-    /// Show one dispatch.
-    Show {
-        id: String,
-        #[command(flatten)]
-        server: Server,
-    },
-    /// Follow what a dispatch says and does, from its beginning to its end.
-    Watch {
-        id: String,
-        /// Begin after this event.
-        #[arg(long, value_name = "EVENT")]
-        after: Option<String>,
-        /// Stop at the end of what is there.
-        #[arg(long)]
-        no_follow: bool,
-        #[command(flatten)]
-        server: Server,
-    },
-    /// List the questions of agents that wait for an answer.
-    Asks {
-        #[command(flatten)]
-        server: Server,
-    },
-    /// Answer a question of an agent; without an option it is refused.
-    Answer {
-        id: String,
-        /// The question, as `asks` lists it.
-        ask: String,
-        /// One of its options.
-        #[arg(long, value_name = "OPTION")]
-        option: Option<String>,
-        #[command(flatten)]
-        server: Server,
-    },
-    /// End a dispatch.
-    Cancel {
-        id: String,
-        #[command(flatten)]
-        server: Server,
-    },
-    /// Continue the conversation of a dispatch that is over in a fresh sandbox.
-    Resume {
-        id: String,
-        /// What to say; that it should go on where absent.
-        prompt: Option<String>,
-        #[command(flatten)]
-        server: Server,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Runner {
-    /// List runners: which are installed, in which version, and whether they passed their test.
-    Ls {
-        #[command(flatten)]
-        server: Server,
-    },
-    /// Take a runner in that is described by a TOML file.
-    Add {
-        file: PathBuf,
-        /// Take the place of a runner of that name.
-        #[arg(long)]
-        replace: bool,
-    },
-    /// Fetch a runner's packages with npm into the data folder: exact versions, no scripts, whole or
-    /// not at all.
-    #[command(verbatim_doc_comment)]
-    Install { name: String },
-    /// Try a runner: a turn, a write, a resume in a fresh sandbox, a stop, a question. The result is
-    /// kept by the server; without a passed test nobody begins a conversation with it by accident.
-    #[command(verbatim_doc_comment)]
-    Test {
-        name: String,
-        #[command(flatten)]
-        server: Server,
-    },
-    /// Print what the last tests found, of all that are installed, as a table in Markdown.
-    Matrix {
-        #[command(flatten)]
-        server: Server,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Session {
-    /// List conversations, most lately active first.
-    Ls {
-        #[command(flatten)]
-        server: Server,
-    },
-    /// Show what was said.
-    Show {
-        id: String,
-        #[command(flatten)]
-        server: Server,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Ws {
-    #[command(flatten)]
-    Hand(Box<Hand>),
-    /// Find pages by what they say: all words, "words beside each other", -without, begin*.
-    Search {
-        /// What to look for.
-        words: String,
-        /// A workspace by name or id; the home workspace where absent.
-        #[arg(short, long, value_name = "WS")]
-        workspace: Option<String>,
-        /// At most so many, 1 to 100.
-        #[arg(long, value_name = "N")]
-        limit: Option<u32>,
-        #[command(flatten)]
-        server: Server,
-    },
-    /// Check pages against the Open Knowledge Format; exit code 1 if there are errors.
-    Check {
-        /// A workspace by name or id; the home workspace where absent.
-        #[arg(short, long, value_name = "WS")]
-        workspace: Option<String>,
-        #[command(flatten)]
-        server: Server,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Inbox {
-    /// List proposals, newest first.
-    Ls {
-        /// open, approved, denied, expired or all.
-        #[arg(long, value_name = "STATE")]
-        state: Option<String>,
-        /// Only those of this workspace, by name or id.
-        #[arg(short, long, value_name = "WS")]
-        workspace: Option<String>,
-        #[command(flatten)]
-        server: Server,
-    },
-    /// Show a proposal and what it would change now.
-    Show {
-        id: String,
-        #[command(flatten)]
-        server: Server,
-    },
-    /// Take a proposal, or only some of its files, into the workspace.
-    Approve {
-        id: String,
-        /// The digest that `show` printed: nothing else is approved.
-        #[arg(long)]
-        digest: String,
-        /// Only this file; may be given several times.
-        #[arg(long = "file", value_name = "PATH")]
-        files: Vec<String>,
-        #[command(flatten)]
-        server: Server,
-    },
-    /// Turn a proposal down.
-    Deny {
-        id: String,
-        /// Why.
-        #[arg(long)]
-        reason: Option<String>,
-        #[command(flatten)]
-        server: Server,
-    },
-}
-
-impl Inbox {
-    fn server(&self) -> &Server {
-        match self {
-            Self::Ls { server, .. }
-            | Self::Show { server, .. }
-            | Self::Approve { server, .. }
-            | Self::Deny { server, .. } => server,
-        }
-    }
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Key {
-    /// Show the server and the key that commands use on this machine.
-    Show {
-        #[command(flatten)]
-        server: Server,
-    },
-    /// Make a key for oneself; it is shown once.
-    New {
-        /// agent, read or admin; several separated by commas.
-        #[arg(long, default_value = "agent,read")]
-        scopes: String,
-        /// What it is for.
-        #[arg(long, default_value = "")]
-        label: String,
-        #[command(flatten)]
-        server: Server,
-    },
-    /// List one's keys.
-    Ls {
-        #[command(flatten)]
-        server: Server,
-    },
-    /// Make a key void.
-    Rm {
-        id: String,
-        #[command(flatten)]
-        server: Server,
-    },
-}
-
-#[derive(Debug, Subcommand)]
 pub(crate) enum Config {
     /// Show every setting.
     Show {
@@ -438,7 +241,12 @@ impl Cli {
             Command::Usage(asked) => (None, Some(&asked.server)),
             Command::Key(verb) => (None, Some(verb.server())),
             Command::Login { server } => (None, Some(server)),
-            Command::Demo | Command::Config(_) | Command::Storage(_) | Command::Openapi => (None, None),
+            Command::Demo
+            | Command::Config(_)
+            | Command::Storage(_)
+            | Command::Openapi
+            | Command::Completions { .. }
+            | Command::Man { .. } => (None, None),
         };
         if let Some(machine) = machine {
             flags.push(("backend.kind", machine.backend.clone()));
@@ -451,59 +259,6 @@ impl Cli {
             flags.push(("client.key", server.key.clone()));
         }
         flags.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
-    }
-}
-
-impl Dispatch {
-    fn server(&self) -> &Server {
-        match self {
-            Self::Ls { server, .. }
-            | Self::Show { server, .. }
-            | Self::Watch { server, .. }
-            | Self::Asks { server }
-            | Self::Answer { server, .. }
-            | Self::Cancel { server, .. }
-            | Self::Resume { server, .. } => server,
-        }
-    }
-}
-
-impl Runner {
-    fn server(&self) -> Option<&Server> {
-        match self {
-            Self::Ls { server } | Self::Test { server, .. } | Self::Matrix { server } => {
-                Some(server)
-            }
-            Self::Add { .. } | Self::Install { .. } => None,
-        }
-    }
-}
-
-impl Session {
-    fn server(&self) -> &Server {
-        match self {
-            Self::Ls { server } | Self::Show { server, .. } => server,
-        }
-    }
-}
-
-impl Ws {
-    fn server(&self) -> &Server {
-        match self {
-            Self::Hand(verb) => verb.server(),
-            Self::Search { server, .. } | Self::Check { server, .. } => server,
-        }
-    }
-}
-
-impl Key {
-    fn server(&self) -> &Server {
-        match self {
-            Self::Show { server }
-            | Self::New { server, .. }
-            | Self::Ls { server }
-            | Self::Rm { server, .. } => server,
-        }
     }
 }
 

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use reqwest::header::{ACCEPT, HeaderMap};
-use reqwest::{Method, Response, StatusCode};
+use reqwest::header::{ACCEPT, HeaderMap, RETRY_AFTER};
+use reqwest::{Method, Response, StatusCode, Url};
 use serde_json::Value;
 
 use crate::exit::{Exit, Failed};
+use crate::say::safe;
 
-/// How long a request that does not stream may take.
+/// How long a request that does not stream may take where nobody says.
 const ANSWER: Duration = Duration::from_secs(30);
 /// How long a form may take.
 const FORM: Duration = Duration::from_mins(5);
@@ -24,16 +25,25 @@ pub(crate) struct Client {
     http: reqwest::Client,
     url: String,
     key: String,
+    /// How long a request that does not stream may take.
+    answer: Duration,
 }
 
 impl Client {
     pub(crate) fn new(url: &str, key: &str) -> anyhow::Result<Self> {
+        checked(url)?;
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT)
             .no_proxy()
             .build()
             .context("cannot set up the HTTP client")?;
-        Ok(Self { http, url: url.trim_end_matches('/').to_owned(), key: key.to_owned() })
+        let url = url.trim_end_matches('/').to_owned();
+        Ok(Self { http, url, key: key.to_owned(), answer: ANSWER })
+    }
+
+    /// The same, which waits so long for an answer that is no stream.
+    pub(crate) fn waiting(self, answer: Duration) -> Self {
+        Self { answer, ..self }
     }
 
     /// Whether this server is meant by `url`.
@@ -66,8 +76,11 @@ impl Client {
             }
             serde_json::from_slice(&bytes).context("the server's answer is not JSON")
         };
-        tokio::time::timeout(ANSWER, work).await.unwrap_or_else(|_| {
-            Err(Failed::new(Exit::TimedOut, "the server did not answer").into())
+        tokio::time::timeout(self.answer, work).await.unwrap_or_else(|_| {
+            let what = format!("{} did not answer within {} s", self.url, self.answer.as_secs());
+            Err(Failed::new(Exit::TimedOut, what)
+                .next("ask again; the server's log says what keeps it busy")
+                .into())
         })
     }
 
@@ -132,19 +145,78 @@ impl Client {
     fn unreachable(&self, problem: &reqwest::Error) -> Failed {
         let exit = if problem.is_timeout() { Exit::TimedOut } else { Exit::Unavailable };
         Failed::new(exit, format!("no answer from {}", self.url))
+            .why(cause(problem))
             .next("start a server with `remit up`, or name one with --url and --key")
     }
 }
 
 async fn refused(response: Response) -> Failed {
     let status = response.status();
+    let url = response.url().origin().ascii_serialization();
+    let wait = response.headers().get(RETRY_AFTER).and_then(|it| it.to_str().ok());
+    let wait = wait.map(str::to_owned);
     let body: Value = match response.bytes().await {
         Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
         Err(_) => Value::Null,
     };
-    let detail = body["detail"].as_str().unwrap_or("the server gave no reason");
     let code = body["code"].as_str().unwrap_or_default();
-    Failed::new(exit_of(status, code), crate::say::safe(detail))
+    let Some(detail) = body["detail"].as_str() else {
+        let what = format!("{url} answered {status} and no reason");
+        return Failed::new(exit_of(status, code), what)
+            .next("is it the URL of a Remit server? `remit up` prints it");
+    };
+    let failed = Failed::new(exit_of(status, code), safe(detail)).code(safe(code));
+    match (hint(code), wait) {
+        (Some(hint), _) => failed.next(hint),
+        (None, Some(wait)) => failed.next(format!("ask again in {} s", safe(&wait))),
+        (None, None) => failed,
+    }
+}
+
+/// What can be done about it on the command line: the server's own words are about its API.
+fn hint(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "missing-api-key" | "invalid-api-key" => {
+            "give a key with --key, REMIT_CLIENT__KEY or REMIT_CLIENT__KEY_FILE; `remit key show` \
+             prints that of this machine"
+        }
+        "under-scoped" => "`remit key new --scopes agent,read` makes a key that may do more",
+        "role-too-low" => "`remit ws members` lists the owners, who can change what you are",
+        "unknown-dispatch" => "`remit dispatch ls` lists yours",
+        "unknown-session" => "`remit session ls` lists yours",
+        "unknown-workspace" => "`remit ws ls` lists yours",
+        "unknown-proposal" => "`remit inbox ls --state all` lists those that you may see",
+        "proposal-changed" => "`remit inbox show ID` prints it as it is now, with its digest",
+        "already-decided" => "`remit inbox show ID` prints how",
+        "unknown-runner" => "`remit runner ls` lists them",
+        "runner-not-installed" => "`remit runner install NAME` fetches it, on the server's machine",
+        "runner-not-tested" => {
+            "`remit runner test NAME` tries it; --untested takes it without a test"
+        }
+        "foreign-host" => "use a name that stands in `server.hosts` of the server",
+        "internal" => "the server's log says more",
+        _ => return None,
+    })
+}
+
+/// Refuses what cannot be the URL of a server.
+fn checked(url: &str) -> Result<(), Failed> {
+    let parsed = Url::parse(url).ok();
+    let fits = parsed.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let bad = || {
+        Failed::new(Exit::Config, format!("`{}` is not the URL of a server", safe(url)))
+            .next("write it as http://127.0.0.1:7070, in --url or client.url")
+    };
+    if fits { Ok(()) } else { Err(bad()) }
+}
+
+/// Why a request came to nothing: the innermost cause, which says most.
+fn cause(problem: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = problem;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
 }
 
 fn exit_of(status: StatusCode, code: &str) -> Exit {
@@ -220,7 +292,17 @@ pub(crate) fn with_query(path: &str, values: &[(&str, Option<&str>)]) -> String 
 
 #[cfg(test)]
 mod tests {
-    use super::{escaped, with_query};
+    use super::{checked, escaped, with_query};
+
+    #[test]
+    fn what_cannot_be_a_server_is_said_to_be_none() {
+        for good in ["http://127.0.0.1:7070", "https://remit.example.org/base/", "http://[::1]:1"] {
+            assert!(checked(good).is_ok(), "{good}");
+        }
+        for bad in ["", "127.0.0.1:7070", "localhost:7070", "ftp://x", "http://", "/tmp/socket"] {
+            assert!(checked(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn a_value_is_escaped_for_a_query() {

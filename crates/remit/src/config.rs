@@ -52,15 +52,17 @@ impl Surroundings {
     }
 
     /// Where everything is kept when nobody says.
-    fn data(&self) -> PathBuf {
+    fn data(&self) -> (PathBuf, Origin) {
         let variable = |name: &str| self.variables.get(name).filter(|value| !value.is_empty());
         if let Some(folder) = variable("XDG_DATA_HOME") {
-            return Path::new(folder).join("remit");
+            let origin = Origin::Environment("XDG_DATA_HOME".to_owned());
+            return (Path::new(folder).join("remit"), origin);
         }
-        match variable("HOME") {
+        let folder = match variable("HOME") {
             Some(home) => Path::new(home).join(".local/share/remit"),
             None => PathBuf::from("/var/lib/remit"),
-        }
+        };
+        (folder, Origin::Default)
     }
 }
 
@@ -76,8 +78,20 @@ pub(crate) struct Value {
 pub(crate) struct Config {
     values: BTreeMap<&'static str, Value>,
     /// The model endpoints beside the first, by name: `[model.NAME]` of a file.
-    endpoints: BTreeMap<String, NamedEndpoint>,
+    endpoints: BTreeMap<String, (NamedEndpoint, Origin)>,
 }
+
+/// A setting as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) key: String,
+    pub(crate) value: Option<String>,
+    pub(crate) origin: Origin,
+    pub(crate) about: &'static str,
+}
+
+/// What stands for the value of a secret.
+pub(crate) const HIDDEN: &str = "(hidden)";
 
 /// A model endpoint of a file.
 #[derive(Debug, Clone, serde::Deserialize)]
@@ -104,6 +118,20 @@ impl NamedEndpoint {
         let read = |path: &PathBuf| secret_file(path, &format!("model.{name}.key_file"));
         self.key_file.as_ref().map(read).transpose()
     }
+
+    /// What it says, each under its name; of its key only that it has one.
+    fn shown(&self) -> Vec<(&'static str, Option<String>, &'static str)> {
+        let list = |items: &[String]| (!items.is_empty()).then(|| items.join(","));
+        vec![
+            ("url", Some(self.url.clone()), "a further model endpoint"),
+            ("api", self.api.clone(), "the dialect of that endpoint"),
+            ("name", Some(self.name.clone()), "the model that is asked for there"),
+            ("models", list(&self.models), "the models that may be asked for there"),
+            ("runners", list(&self.runners), "the runners whose models it is; all where absent"),
+            ("max_tokens", self.max_tokens.map(|most| most.to_string()), "the most it answers"),
+            ("key", self.key_file.as_ref().map(|_| HIDDEN.to_owned()), "the key of that endpoint"),
+        ]
+    }
 }
 
 impl Config {
@@ -119,8 +147,8 @@ impl Config {
                 values.insert(setting.key, value);
             }
         }
-        let data = surroundings.data().to_string_lossy().into_owned();
-        values.insert("server.data", Value { text: data, origin: Origin::Default });
+        let (data, origin) = surroundings.data();
+        values.insert("server.data", Value { text: data.to_string_lossy().into_owned(), origin });
         let mut config = Self { values, endpoints: BTreeMap::new() };
         for path in surroundings.files.iter().rev() {
             config.add_file(path)?;
@@ -153,7 +181,7 @@ impl Config {
                         endpoint.clone().try_into().map_err(|problem: toml::de::Error| {
                             bad(format!("`[{key}]` in {origin}: {}", problem.message()))
                         })?;
-                    self.endpoints.insert(name.clone(), endpoint);
+                    self.endpoints.insert(name.clone(), (endpoint, origin.clone()));
                     continue;
                 }
                 let text = as_text(value).ok_or_else(|| {
@@ -225,7 +253,7 @@ impl Config {
 
     /// The model endpoints beside the first.
     pub(crate) fn endpoints(&self) -> impl Iterator<Item = (&String, &NamedEndpoint)> {
-        self.endpoints.iter()
+        self.endpoints.iter().map(|(name, (endpoint, _))| (name, endpoint))
     }
 
     /// The folder that holds everything.
@@ -234,22 +262,30 @@ impl Config {
     }
 
     /// Every setting with its value and origin, secrets hidden.
-    pub(crate) fn shown(&self) -> Vec<(&'static Setting, Option<String>, Origin)> {
+    pub(crate) fn shown(&self) -> Vec<Row> {
         let row = |setting: &'static Setting| {
             let value = self.values.get(setting.key);
             let text = value.map(|value| match setting.kind {
-                Kind::Secret => "(hidden)".to_owned(),
+                Kind::Secret => HIDDEN.to_owned(),
                 _ => value.text.clone(),
             });
-            (setting, text, value.map_or(Origin::Default, |value| value.origin.clone()))
+            let origin = value.map_or(Origin::Default, |value| value.origin.clone());
+            Row { key: setting.key.to_owned(), value: text, origin, about: setting.about }
         };
-        SETTINGS.iter().map(row).collect()
+        let of_endpoint = |(name, (endpoint, origin)): (&String, &(NamedEndpoint, Origin))| {
+            let row = |(field, value, about): (&str, Option<String>, &'static str)| {
+                let origin = if value.is_some() { origin.clone() } else { Origin::Default };
+                Row { key: format!("model.{name}.{field}"), value, origin, about }
+            };
+            endpoint.shown().into_iter().map(row).collect::<Vec<_>>()
+        };
+        SETTINGS.iter().map(row).chain(self.endpoints.iter().flat_map(of_endpoint)).collect()
     }
 }
 
 impl std::fmt::Debug for Config {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.shown().iter().map(|(s, text, _)| (s.key, text))).finish()
+        f.debug_list().entries(self.shown().into_iter().map(|row| (row.key, row.value))).finish()
     }
 }
 
@@ -318,6 +354,32 @@ mod tests {
         let variables =
             variables.iter().map(|&(name, value)| (name.into(), value.into())).collect();
         Config::load(&Surroundings { variables, files: vec![path] }, flags)
+    }
+
+    #[test]
+    fn what_is_shown_says_where_each_comes_from_and_no_secret() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("key");
+        std::fs::write(&path, "s3cret").expect("writable");
+        let key = path.to_str().expect("text");
+        let file = format!(
+            "[limits]\npids = 9\n[model.big]\nurl = \"u\"\nname = \"n\"\nkey_file = {key:?}"
+        );
+        let variables = [("REMIT_MODEL__KEY_FILE", key), ("XDG_DATA_HOME", "/d")];
+        let shown = load(&file, &variables, vec![]).expect("valid").shown();
+        let of = |key: &str| {
+            let row = shown.iter().find(|row| row.key == key).expect(key);
+            (row.value.clone().unwrap_or_default(), row.origin.to_string())
+        };
+        let pair = |value: &str, origin: &str| (value.to_owned(), origin.to_owned());
+        assert_eq!(of("model.key"), pair(HIDDEN, "environment REMIT_MODEL__KEY_FILE"));
+        assert_eq!(of("server.data"), pair("/d/remit", "environment XDG_DATA_HOME"));
+        assert_eq!(of("limits.turn_s"), pair("1800", "default"));
+        let origin = of("limits.pids").1;
+        assert!(origin.ends_with("remit.toml"), "{origin}");
+        assert_eq!(of("model.big.url"), pair("u", &origin));
+        assert_eq!(of("model.big.key"), pair(HIDDEN, &origin));
+        assert!(!format!("{shown:?}").contains("s3cret"));
     }
 
     #[test]

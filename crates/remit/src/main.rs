@@ -42,10 +42,16 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(problem) => return usage(&problem),
     };
+    let as_json = cli.json;
     match run(cli) {
         Ok(exit) => exit.into(),
+        Err(problem) if say::is_reader_gone(&problem) => ExitCode::SUCCESS,
+        Err(problem) if as_json => {
+            say::talk(exit::as_data(&problem));
+            exit_of(&problem).into()
+        }
         Err(problem) => {
-            say::talk(format!("remit: {problem:#}"));
+            say::talk(format!("remit: {}", exit::in_words(&problem)));
             exit_of(&problem).into()
         }
     }
@@ -77,9 +83,11 @@ fn usage(problem: &clap::Error) -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<Exit> {
-    if let Command::Openapi = cli.command {
-        say::piece(server::openapi::text())?;
-        return Ok(Exit::Ok);
+    match &cli.command {
+        Command::Openapi => return Ok(say::piece(server::openapi::text()).map(|()| Exit::Ok)?),
+        Command::Completions { shell } => return command::about::completions(*shell),
+        Command::Man { folder } => return command::about::man(folder),
+        _ => {}
     }
     let surroundings = Surroundings::of_process();
     let config = Config::load(&surroundings, cli.flags())?;
@@ -112,7 +120,10 @@ async fn obey(cli: Cli, config: Config, surroundings: Surroundings) -> anyhow::R
         Command::Usage(asked) => command::usage::run(&config, asked, json).await?,
         Command::Ws(verb) => return command::ws::run(&config, verb, json).await,
         Command::Storage(StorageVerb::Rotate) => command::storage::rotate(&config, json)?,
-        Command::Config(_) | Command::Openapi => {}
+        Command::Config(_)
+        | Command::Openapi
+        | Command::Completions { .. }
+        | Command::Man { .. } => {}
     }
     Ok(Exit::Ok)
 }

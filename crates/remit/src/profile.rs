@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
+use crate::exit::{Exit, Failed};
+
 /// The server of a data folder, and the keys of who runs it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Profile {
@@ -24,26 +26,35 @@ impl std::fmt::Debug for Profile {
     }
 }
 
-fn path(data: &Path) -> PathBuf {
-    data.join("profile.json")
-}
-
 impl Profile {
+    /// Where the profile of a data folder stands.
+    pub(crate) fn path(data: &Path) -> PathBuf {
+        data.join("profile.json")
+    }
+
     /// The profile of a data folder; none when there is none.
     pub(crate) fn read(data: &Path) -> anyhow::Result<Option<Self>> {
-        let path = path(data);
+        let path = Self::path(data);
         match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map(Some)
-                .with_context(|| format!("{} is not a profile; delete it", path.display())),
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|problem| {
+                Failed::new(Exit::Config, format!("{} is not a profile", path.display()))
+                    .why(problem.to_string())
+                    .next("delete it: the next `remit up` makes new keys")
+                    .into()
+            }),
             Err(problem) if problem.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(problem) => Err(problem).with_context(|| path.display().to_string()),
+            Err(problem) => {
+                Err(Failed::new(Exit::Config, format!("cannot read {}", path.display()))
+                    .why(problem.to_string())
+                    .next("it is its owner's alone: be that user, or name --url and --key")
+                    .into())
+            }
         }
     }
 
     /// Replaces the profile, whole or not at all.
     pub(crate) fn write(&self, data: &Path) -> anyhow::Result<()> {
-        let (path, fresh) = (path(data), data.join("profile.json.new"));
+        let (path, fresh) = (Self::path(data), data.join("profile.json.new"));
         let write = || -> std::io::Result<()> {
             match fs::remove_file(&fresh) {
                 Err(problem) if problem.kind() != std::io::ErrorKind::NotFound => {
@@ -75,7 +86,7 @@ mod tests {
         profile.write(folder.path()).expect("writable");
         profile.write(folder.path()).expect("replaced");
         assert_eq!(Profile::read(folder.path()).expect("readable"), Some(profile.clone()));
-        let mode = fs::metadata(path(folder.path())).expect("there").permissions().mode();
+        let mode = fs::metadata(Profile::path(folder.path())).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert!(!format!("{profile:?}").contains("key"), "keys are not printed");
     }

@@ -153,6 +153,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("log.format", Kind::Choice(&["text", "json"]), Some("text"), "how it is logged"),
     setting("client.url", Kind::Text, None, "the server that commands talk to"),
     setting("client.key", Kind::Secret, None, "the key that commands use"),
+    setting(
+        "client.answer_s",
+        Kind::Number { min: 1, max: 3_600 },
+        Some("30"),
+        "how long commands wait for an answer that is no stream",
+    ),
 ];
 
 /// The setting of this name.

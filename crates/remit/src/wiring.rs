@@ -318,7 +318,8 @@ fn settings(
     if !runners.contains_key(&runner) {
         let known: Vec<_> = runners.keys().map(RunnerName::as_str).collect();
         let what = format!("`chat.runner` is `{runner}`; there is no such runner");
-        return Err(Failed::new(Exit::Config, what).next(known.join(", ")).into());
+        let next = format!("there are {}", known.join(", "));
+        return Err(Failed::new(Exit::Config, what).next(next).into());
     }
     let live_max = usize::try_from(live_max)?;
     Ok(Settings {

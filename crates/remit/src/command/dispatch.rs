@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::cli::Dispatch;
 use crate::client::{Client, escaped, with_query};
 use crate::config::Config;
-use crate::say::{self, safe};
+use crate::say::{self, cell, safe};
 
 pub(crate) async fn run(config: &Config, verb: Dispatch, as_json: bool) -> anyhow::Result<()> {
     let client = super::client(config)?;
@@ -24,7 +24,8 @@ pub(crate) async fn run(config: &Config, verb: Dispatch, as_json: bool) -> anyho
         Dispatch::Asks { .. } => asks(&client, as_json).await,
         Dispatch::Answer { id, ask, option, .. } => {
             let path = format!("/agent/dispatches/{}/permissions/{}", escaped(&id), escaped(&ask));
-            client.post(&path, &json!({"option": option})).await.map(drop)
+            let answered = client.post(&path, &json!({"option": option})).await?;
+            if as_json { Ok(say::json(&answered)?) } else { Ok(()) }
         }
         Dispatch::Cancel { id, .. } => steer(&client, &id, "cancel", &json!({}), as_json).await,
         Dispatch::Resume { id, prompt, .. } => {
@@ -46,20 +47,17 @@ async fn list(
     let page = client.get(&with_query("/agent/dispatches", &query)).await?;
     let dispatches = page["dispatches"].as_array().cloned().unwrap_or_default();
     if as_json {
-        for dispatch in &dispatches {
-            say::json(dispatch)?;
-        }
-        return Ok(());
+        return say::list(&dispatches, &[], true);
     }
     let rows: Vec<_> = dispatches
         .iter()
         .map(|it| {
             vec![
-                text(&it["id"]),
+                cell(&it["id"]),
                 state(it),
-                text(&it["runner"]),
-                text(&it["created"]),
-                first_line(&text(&it["prompt"])),
+                cell(&it["runner"]),
+                cell(&it["created"]),
+                first_line(&cell(&it["prompt"])),
             ]
         })
         .collect();
@@ -70,41 +68,24 @@ async fn list(
 async fn asks(client: &Client, as_json: bool) -> anyhow::Result<()> {
     let page = client.get("/agent/permissions").await?;
     let asks = page["permissions"].as_array().cloned().unwrap_or_default();
+    if as_json {
+        return say::list(&asks, &[], true);
+    }
     for ask in &asks {
-        if as_json {
-            say::json(ask)?;
-            continue;
-        }
-        say::data(format!(
-            "{} {}  {}",
-            text(&ask["dispatch"]),
-            text(&ask["ask"]),
-            text(&ask["title"])
-        ))?;
-        say::data(format!("  {} {}", text(&ask["tool"]), text(&ask["arguments"])))?;
+        let of = |field: &str| cell(&ask[field]);
+        say::data(format!("{} {}  {}", of("dispatch"), of("ask"), of("title")))?;
+        say::data(format!("  {} {}", of("tool"), of("arguments")))?;
         let options = ask["options"].as_array().into_iter().flatten();
-        let options: Vec<_> = options.map(|option| text(&option["option"])).collect();
-        say::data(format!(
-            "  options {}; refused after {}",
-            options.join(", "),
-            text(&ask["expires"])
-        ))?;
+        let options: Vec<_> = options.map(|option| cell(&option["option"])).collect();
+        say::data(format!("  options {}; refused after {}", options.join(", "), of("expires")))?;
     }
     Ok(())
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => safe(text),
-        Value::Null => "-".to_owned(),
-        other => safe(&other.to_string()),
-    }
 }
 
 fn state(dispatch: &Value) -> String {
     match dispatch["stop_reason"].as_str() {
         Some(reason) => format!("ended: {}", safe(reason)),
-        None => text(&dispatch["state"]),
+        None => cell(&dispatch["state"]),
     }
 }
 
@@ -120,7 +101,7 @@ fn shown(dispatch: &Value, as_json: bool) -> anyhow::Result<()> {
         .as_object()
         .into_iter()
         .flatten()
-        .map(|(name, value)| vec![safe(name), text(value)])
+        .map(|(name, value)| vec![safe(name), cell(value)])
         .collect();
     Ok(say::table(&["field", "value"], &rows)?)
 }
@@ -158,7 +139,7 @@ async fn watch(
         let entry: Value = serde_json::from_str(&line)?;
         let mut event = entry["event"].clone();
         let kind = event.as_object_mut().and_then(|event| event.remove("type")).unwrap_or_default();
-        say::data(format!("{}  {}  {}", text(&entry["id"]), text(&kind), text(&event)))?;
+        say::data(format!("{}  {}  {}", cell(&entry["id"]), cell(&kind), cell(&event)))?;
     }
     Ok(())
 }

@@ -6,7 +6,6 @@ use anyhow::Context;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::session::list_of;
 use crate::cli::Hand;
 use crate::client::{Client, escaped, with_query};
 use crate::config::Config;
@@ -37,7 +36,7 @@ pub(crate) async fn run(config: &Config, verb: Hand, as_json: bool) -> anyhow::R
             add(&mut body, "template", template);
             desk.shown("new", &body, "name").await
         }
-        Hand::Clone { name, directory, .. } => clone(config, &name, directory.as_deref()),
+        Hand::Clone { name, directory, .. } => clone(config, &name, directory.as_deref(), as_json),
         Hand::Tree { hidden, at, .. } => desk.tree(hidden, at.as_deref()).await,
         Hand::Cat { path, at, .. } => desk.cat(&path, at.as_deref()).await,
         Hand::Write { path, file, base, .. } => desk.write(&path, file.as_deref(), base).await,
@@ -145,7 +144,7 @@ impl Desk<'_> {
     }
 
     fn rows(&self, items: &Value, fields: &[&str]) -> anyhow::Result<()> {
-        list_of(&items.as_array().cloned().unwrap_or_default(), fields, self.as_json)
+        say::list(&items.as_array().cloned().unwrap_or_default(), fields, self.as_json)
     }
 
     async fn list(&self) -> anyhow::Result<()> {
@@ -230,7 +229,7 @@ impl Desk<'_> {
                 commit["commit"] = short.into();
             }
         }
-        list_of(&commits, &["commit", "time", "by", "subject"], self.as_json)
+        say::list(&commits, &["commit", "time", "by", "subject"], self.as_json)
     }
 
     async fn diff(&self, commit: &str) -> anyhow::Result<()> {
@@ -285,7 +284,12 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
 
 /// Runs git with the key handed over in its environment: it stands neither in the address, nor in the
 /// configuration of the clone, nor among the arguments that others can see.
-fn clone(config: &Config, name: &str, directory: Option<&Path>) -> anyhow::Result<()> {
+fn clone(
+    config: &Config,
+    name: &str,
+    directory: Option<&Path>,
+    as_json: bool,
+) -> anyhow::Result<()> {
     let (url, key) = super::address(config)?;
     let target = directory.map_or_else(|| PathBuf::from(name), Path::to_owned);
     let mut git = std::process::Command::new("git");
@@ -306,5 +310,5 @@ fn clone(config: &Config, name: &str, directory: Option<&Path>) -> anyhow::Resul
             .into());
     }
     say::talk("git will ask for a password when it pulls or pushes: your key (`remit key show`)");
-    Ok(say::data(target.display())?)
+    Ok(say::path(&target, as_json)?)
 }

@@ -4,7 +4,6 @@ use model::FileDiff;
 use model::diff::LineKind;
 use serde_json::{Value, json};
 
-use super::session::list_of;
 use crate::cli::Inbox;
 use crate::client::{escaped, with_query};
 use crate::config::Config;
@@ -18,7 +17,7 @@ pub(crate) async fn run(config: &Config, verb: Inbox, as_json: bool) -> anyhow::
             let query = [("state", state.as_deref()), ("workspace", workspace.as_deref())];
             let list = client.get(&with_query("/agent/proposals", &query)).await?;
             let proposals = list["proposals"].as_array().cloned().unwrap_or_default();
-            list_of(&proposals, &["id", "state", "workspace_name", "reason", "title"], as_json)
+            say::list(&proposals, &["id", "state", "workspace_name", "reason", "title"], as_json)
         }
         Inbox::Show { id, .. } => {
             let proposal = client.get(&of(&id, "")).await?;

@@ -3,7 +3,6 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::session::list_of;
 use crate::cli::Key;
 use crate::client::escaped;
 use crate::config::Config;
@@ -16,14 +15,11 @@ pub(crate) async fn run(config: &Config, verb: Key, as_json: bool) -> anyhow::Re
         return show(config, as_json);
     }
     let client = super::client(config)?;
-    let me = client.get("/auth/me").await?;
-    let me = me["user_id"].as_str().unwrap_or_default();
-    let own = format!("/admin/users/{me}/tokens");
     match verb {
         Key::Show { .. } => {}
         Key::New { scopes, label, .. } => {
-            let path = format!("{own}?scopes={}&label={}", escaped(&scopes), escaped(&label));
-            let key = client.post(&path, &json!({})).await?;
+            let asked = json!({"scopes": scopes, "label": label});
+            let key = client.post("/auth/keys", &asked).await?;
             if as_json {
                 return Ok(say::json(&key)?);
             }
@@ -31,12 +27,12 @@ pub(crate) async fn run(config: &Config, verb: Key, as_json: bool) -> anyhow::Re
             say::data(safe(key["token"].as_str().unwrap_or_default()))?;
         }
         Key::Ls { .. } => {
-            let list = client.get(&own).await?;
+            let list = client.get("/auth/keys").await?;
             let keys = list["tokens"].as_array().cloned().unwrap_or_default();
-            list_of(&keys, &["id", "scopes", "created", "label"], as_json)?;
+            say::list(&keys, &["id", "scopes", "created", "label"], as_json)?;
         }
         Key::Rm { id, .. } => {
-            let path = format!("/admin/tokens/{}", escaped(&id));
+            let path = format!("/auth/keys/{}", escaped(&id));
             client.ask(Method::DELETE, &path, None).await?;
             say::talk(format!("{} is void", safe(&id)));
         }

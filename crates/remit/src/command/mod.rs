@@ -1,5 +1,6 @@
 //! What each command does.
 
+pub(crate) mod about;
 pub(crate) mod demo;
 pub(crate) mod dispatch;
 pub(crate) mod doctor;
@@ -16,15 +17,19 @@ pub(crate) mod up;
 pub(crate) mod usage;
 pub(crate) mod ws;
 
+use std::time::Duration;
+
 use crate::client::Client;
 use crate::config::Config;
 use crate::exit::{Exit, Failed};
 use crate::profile::Profile;
+use crate::say::safe;
 
 /// The client of the server that is meant: the one that was named, or that of the data folder.
 pub(crate) fn client(config: &Config) -> anyhow::Result<Client> {
     let (url, key) = address(config)?;
-    Client::new(&url, &key)
+    let answer = Duration::from_secs(config.number("client.answer_s"));
+    Ok(Client::new(&url, &key)?.waiting(answer))
 }
 
 /// The URL of that server, and the key to ask it with.
@@ -35,21 +40,27 @@ pub(crate) fn address(config: &Config) -> anyhow::Result<(String, String)> {
     let key = config.text("client.key").or_else(|| own_key(config, profile));
     match (url, key) {
         (Some(url), Some(key)) => Ok((url.to_owned(), key.to_owned())),
-        (None, _) => Err(Failed::new(
-            Exit::Unavailable,
-            format!("no server is known for {}", config.data().display()),
-        )
-        .next("start one with `remit up`, or name one with --url and --key")
-        .into()),
-        (Some(_), None) => Err(Failed::new(Exit::NotAuthorised, "no key is known for this server")
-            .next("give it with --key, REMIT_CLIENT__KEY or REMIT_CLIENT__KEY_FILE")
-            .into()),
+        (None, _) => {
+            let what = format!("no server is known for {}", config.data().display());
+            Err(Failed::new(Exit::Unavailable, what)
+                .why("none was ever started on this folder, and none was named")
+                .next("start one with `remit up`, or name one with --url and --key")
+                .into())
+        }
+        (Some(url), None) => {
+            let what = format!("no key is known for the server {}", safe(url));
+            Err(Failed::new(Exit::NotAuthorised, what)
+                .why("the key of this machine is sent to no server but its own")
+                .next("give one with --key, REMIT_CLIENT__KEY or REMIT_CLIENT__KEY_FILE")
+                .into())
+        }
     }
 }
 
 /// The key of the profile, which is sent to no server but its own.
 fn own_key<'a>(config: &Config, profile: Option<&'a Profile>) -> Option<&'a str> {
     let profile = profile?;
-    let own = config.text("client.url").is_none_or(|url| url == profile.url);
+    let bare = |url: &str| url.trim_end_matches('/').to_owned();
+    let own = config.text("client.url").is_none_or(|url| bare(url) == bare(&profile.url));
     own.then_some(profile.key.as_str())
 }

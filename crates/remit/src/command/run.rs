@@ -67,7 +67,10 @@ async fn running(config: &Config) -> anyhow::Result<Client> {
     };
     tokio::time::timeout(READY_MAX, ready).await.unwrap_or_else(|_| {
         let what = format!("the server of {} does not answer", config.data().display());
-        Err(Failed::new(Exit::Unavailable, what).into())
+        Err(Failed::new(Exit::Unavailable, what)
+            .why("it holds the folder, and may be starting or stopping")
+            .next("ask again; its log says what it does")
+            .into())
     })
 }
 
@@ -125,7 +128,12 @@ async fn interrupted(
     let place = place.ok_or_else(|| Failed::new(Exit::Interrupted, "interrupted"))?;
     client.post("/agent/chat/stop", &json!({"session": place.session})).await?;
     let stopped = tokio::time::timeout(STOP_MAX, followed).await;
-    stopped.map_err(|_| Failed::new(Exit::Interrupted, "the agent did not stop in time"))?
+    stopped.map_err(|_| interrupted_late())?
+}
+
+fn interrupted_late() -> Failed {
+    Failed::new(Exit::Interrupted, "the agent did not stop in time")
+        .next("`remit dispatch ls --live` finds it, `remit dispatch cancel ID` ends it")
 }
 
 /// A fresh id of a turn.

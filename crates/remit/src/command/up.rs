@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::config::Config;
 use crate::exit::{Exit, Failed};
@@ -37,7 +37,10 @@ impl Signals {
 pub(crate) async fn run(config: &Config, json: bool) -> anyhow::Result<Exit> {
     let mut signals = Signals::listen()?;
     let server = Server::start(&local::resolved(config).await?).await?;
-    announce(&server, json)?;
+    if let Err(problem) = announce(&server, json) {
+        // Whoever started it may have read enough, or not listen at all: it serves all the same.
+        warn!(%problem, "what was started could not be announced");
+    }
     let broken = tokio::select! {
         () = signals.next() => false,
         () = server.broken() => true,
@@ -51,9 +54,9 @@ pub(crate) async fn run(config: &Config, json: bool) -> anyhow::Result<Exit> {
     }
     if broken {
         error!("a part without which the server cannot go on has ended");
-        return Err(
-            Failed::new(Exit::Failed, "the server could not go on; its log says why").into()
-        );
+        return Err(Failed::new(Exit::Failed, "the server could not go on")
+            .next("its log says why; what was acknowledged is kept for the next start")
+            .into());
     }
     Ok(Exit::Ok)
 }

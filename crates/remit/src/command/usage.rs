@@ -19,10 +19,7 @@ pub(crate) async fn run(config: &Config, asked: Usage, as_json: bool) -> anyhow:
     let page = client.get(&with_query("/agent/usage", &query)).await?;
     let rows = page["rows"].as_array().cloned().unwrap_or_default();
     if as_json {
-        for row in &rows {
-            say::json(row)?;
-        }
-        return Ok(());
+        return say::list(&rows, &[], true);
     }
     let head = [asked.by.as_str(), "requests", "input", "cached", "output", "cost"];
     let rows: Vec<_> = rows.iter().map(shown).collect();

@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use super::session::list_of;
 use crate::cli::Ws;
 use crate::client::with_query;
 use crate::config::Config;
@@ -28,14 +27,14 @@ pub(crate) async fn run(config: &Config, verb: Ws, as_json: bool) -> anyhow::Res
                 ("limit", limit.as_deref()),
             ];
             let found = client.get(&with_query("/agent/workspace/search", &query)).await?;
-            list_of(&items(&found["hits"]), &["path", "title", "snippet"], as_json)?;
+            say::list(&items(&found["hits"]), &["path", "title", "snippet"], as_json)?;
             Ok(Exit::Ok)
         }
         Ws::Check { workspace, .. } => {
             let query = [("workspace", workspace.as_deref())];
             let report = client.get(&with_query("/agent/workspace/check", &query)).await?;
             let findings = items(&report["findings"]);
-            list_of(&findings, &["severity", "path", "line", "rule", "message"], as_json)?;
+            say::list(&findings, &["severity", "path", "line", "rule", "message"], as_json)?;
             let errors = findings.iter().filter(|it| it["severity"] == "error").count();
             say::talk(format!("{} pages, {errors} errors", report["totals"]["pages"]));
             Ok(if errors == 0 { Exit::Ok } else { Exit::Failed })

@@ -1,8 +1,12 @@
 //! The command line: what it prints where, and how it ends.
 
-use serde_json::json;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::process::Stdio;
 
-use crate::harness::{Folder, Server};
+use serde_json::{Value, json};
+
+use crate::harness::{DEADLINE, Folder, Server, Start, ask_to_stop, ended, lines};
 
 #[track_caller]
 fn check(folder: &Folder, args: &[&str], code: i32, says: &str) {
@@ -21,13 +25,111 @@ fn without_a_server_commands_end_with_their_documented_codes() {
     check(&folder, &["dispatch", "ls"], 7, "remit up");
     check(&folder, &["dispatch", "ls", "--url", "http://127.0.0.1:9"], 4, "no key is known");
     let away = ["dispatch", "ls", "--url", "http://127.0.0.1:9", "--key", "k"];
-    check(&folder, &away, 7, "no answer from http://127.0.0.1:9");
+    check(&folder, &away, 7, "no answer from http://127.0.0.1:9\n  why: Connection refused");
+    let no_url = ["dispatch", "ls", "--url", "127.0.0.1:7070", "--key", "k"];
+    check(&folder, &no_url, 3, "write it as http://127.0.0.1:7070");
     check(&folder, &["key", "show"], 5, "there is no profile");
     check(&folder, &["up", "--backend", "magic"], 3, "one of native, process");
     check(&folder, &["up", "--model-url", "http://127.0.0.1:9"], 3, "model.name is not");
     check(&folder, &["up", "--log", "remit=loud"], 3, "log.filter");
     std::fs::write(folder.path().join("remit.toml"), "[server]\nlisten_on = 1").expect("written");
     check(&folder, &["config", "show"], 3, "did you mean `server.listen`?");
+}
+
+#[test]
+fn what_fails_is_an_object_for_programs() {
+    let folder = Folder::new();
+    let ran = folder.run(&["dispatch", "ls", "--json"]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(7), ""), "{ran:?}");
+    let told: Value = serde_json::from_str(&ran.err).expect("one object");
+    assert_eq!((&told["exit"], &told["code"]), (&json!(7), &Value::Null));
+    for part in ["error", "why", "hint"] {
+        assert!(told[part].as_str().is_some_and(|it| !it.is_empty()), "{part}: {told}");
+    }
+}
+
+#[test]
+fn completions_and_manual_tell_every_command() {
+    let folder = Folder::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = folder.run(&["completions", shell]).ok().out;
+        for word in ["remit", "dispatch", "no-follow", "permissions"] {
+            assert!(script.contains(word), "{shell} lacks {word}");
+        }
+    }
+    check(&folder, &["completions", "csh"], 2, "possible values: bash");
+    let pages = folder.path().join("man1");
+    folder.run(&["man", "man1"]).ok();
+    let of = |name: &str| std::fs::read_to_string(pages.join(name)).expect(name);
+    assert!(of("remit.1").contains("the turn ran, and the agent failed"));
+    assert!(of("remit-run.1").contains("Do not wait"));
+    assert!(of("remit-ws-invite.1").contains("expires"));
+    std::fs::write(folder.path().join("file"), "").expect("written");
+    check(&folder, &["man", "file/below"], 1, "cannot write to file/below");
+}
+
+#[test]
+fn the_description_of_the_api_needs_no_server() {
+    let folder = Folder::new();
+    let document: Value = serde_json::from_str(&folder.run(&["openapi"]).ok().out).expect("json");
+    assert_eq!(document["openapi"], "3.1.0");
+}
+
+#[test]
+fn help_is_plain_text_where_nobody_sees_colours() {
+    let folder = Folder::new();
+    let help = folder.run(&["--help"]).ok();
+    assert!(help.out.contains("130  SIGINT or SIGTERM ended it"), "{help:?}");
+    let run = folder.run(&["run", "--help"]).ok();
+    assert!(run.out.contains("Examples:\n  remit run"), "{run:?}");
+    assert!(!help.out.contains('\u{1b}') && !run.out.contains('\u{1b}'));
+    let wrong = folder.run(&["run", "--sesion", "x"]);
+    assert!(wrong.err.contains("'--session'") && !wrong.err.contains('\u{1b}'), "{wrong:?}");
+}
+
+/// Who reads one line and leaves, as `head -1` does, stops a command without a word.
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    let folder = Folder::new();
+    let mut command = folder.remit(&["openapi"]);
+    let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    let mut first = String::new();
+    let mut stdout = BufReader::with_capacity(16, child.stdout.take().expect("piped"));
+    stdout.read_line(&mut first).expect("a line");
+    drop(stdout);
+    let ended = ended(child, DEADLINE);
+    assert_eq!((ended.status.code(), ended.stderr.as_slice()), (Some(0), b"".as_slice()));
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_told_from_one_that_is_not_there() {
+    let folder = Folder::new();
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", silent.local_addr().expect("bound"));
+    let asked = ["dispatch", "ls", "--url", &url, "--key", "k"];
+    let ran = folder.run_with(&asked, &[("REMIT_CLIENT__ANSWER_S", "1")]);
+    assert_eq!(ran.code, Some(9), "{ran:?}");
+    assert!(ran.err.contains("did not answer within 1 s"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_turn_ends_with_what_became_of_it() {
+    let folder = Folder::new();
+    let server = Start::on(&folder).setting("limits.turn_s", "1").server();
+    let failed = folder.run(&["run", "sleep 60"]);
+    assert_eq!(failed.code, Some(10), "the agent ran out of time: {failed:?}");
+    drop(server);
+    let server = Server::start(&folder);
+    let mut command = folder.remit(&["run", "--json", "write hi to a.md; sleep 300"]);
+    let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    let lines = lines(child.stdout.take().expect("piped"));
+    while !lines.recv_timeout(DEADLINE).expect("it begins in time").contains("tool-call") {}
+    ask_to_stop(child.id());
+    let ended = ended(child, DEADLINE);
+    assert_eq!(ended.status.code(), Some(130), "{ended:?}");
+    drop(server);
 }
 
 #[test]

@@ -78,15 +78,36 @@ impl Folder {
 /// Runs a command to its end, which must come in time; what it wrote.
 pub(crate) fn output(command: &mut Command, deadline: Duration) -> Output {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = command.spawn().expect("the program starts");
+    ended(command.spawn().expect("the program starts"), deadline)
+}
+
+/// Waits for the end of a program, which must come in time; what it wrote.
+pub(crate) fn ended(child: Child, deadline: Duration) -> Output {
     let (done, end) = mpsc::channel();
     let id = child.id();
     std::thread::spawn(move || done.send(child.wait_with_output()));
     let Ok(output) = end.recv_timeout(deadline) else {
         signal(id, rustix::process::Signal::KILL);
-        panic!("{command:?} did not end in time");
+        panic!("a program did not end in time");
     };
     output.expect("its output is read")
+}
+
+/// The lines that a program prints, as they come.
+pub(crate) fn lines(from: impl Read + Send + 'static) -> mpsc::Receiver<String> {
+    let (line, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        // What follows when nobody listens any more is read, so that the program never waits.
+        for text in BufReader::new(from).lines().map_while(Result::ok) {
+            let _sent = line.send(text);
+        }
+    });
+    lines
+}
+
+/// Asks a program to stop.
+pub(crate) fn ask_to_stop(id: u32) {
+    signal(id, rustix::process::Signal::TERM);
 }
 
 /// Asks, again and again, until there is an answer.
@@ -285,7 +306,7 @@ impl Server {
 
     /// Asks it to stop.
     pub(crate) fn ask_to_stop(&self) {
-        signal(self.pid(), rustix::process::Signal::TERM);
+        ask_to_stop(self.pid());
     }
 
     /// Asks it to stop, and waits for its end.

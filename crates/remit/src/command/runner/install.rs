@@ -27,6 +27,7 @@ pub(crate) async fn run(
     config: &Config,
     surroundings: &Surroundings,
     name: &str,
+    as_json: bool,
 ) -> anyhow::Result<()> {
     let runners = wiring::runners(&config.data())?;
     let runner = runners.values().find(|runner| runner.name.as_str() == name);
@@ -43,7 +44,7 @@ pub(crate) async fn run(
     if is_installed(runner) && std::fs::read_to_string(folder.join(MARK)).is_ok_and(|it| it == mark)
     {
         say::talk(format!("`{name}` is installed already"));
-        return Ok(say::data(folder.display())?);
+        return Ok(say::path(folder, as_json)?);
     }
     say::talk(format!("fetching {} with npm", packages.join(", ")));
     let parent = folder.parent().context("the folder of a runner stands in another")?;
@@ -54,7 +55,7 @@ pub(crate) async fn run(
     std::fs::write(partial.path().join(MARK), mark)?;
     fits(runner, partial.path())?;
     settle(partial, folder)?;
-    say::data(folder.display())?;
+    say::path(folder, as_json)?;
     say::talk(format!("see what works of it: remit runner test {name}"));
     Ok(())
 }

@@ -7,10 +7,9 @@ mod test;
 
 use std::path::Path;
 
-use engine::runner::is_installed;
-use engine::runner::tested::{Tested, Verdict, definition};
+use engine::runner::tested::Tested;
 use model::Runner;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::cli::Runner as Verb;
 use crate::client::Client;
@@ -30,8 +29,8 @@ pub(crate) async fn run(
 ) -> anyhow::Result<Exit> {
     match verb {
         Verb::Ls { .. } => list(&known(config).await?, as_json)?,
-        Verb::Add { file, replace } => add(&config.data(), &file, replace)?,
-        Verb::Install { name } => install::run(config, surroundings, &name).await?,
+        Verb::Add { file, replace } => add(&config.data(), &file, replace, as_json)?,
+        Verb::Install { name } => install::run(config, surroundings, &name, as_json).await?,
         Verb::Test { name, .. } => return test::run(config, &name, as_json).await,
         Verb::Matrix { .. } => matrix::run(&known(config).await?, as_json)?,
     }
@@ -45,21 +44,9 @@ async fn known(config: &Config) -> anyhow::Result<Vec<Value>> {
         return of_server(&client).await;
     }
     let tested = Tested::new(&config.data());
-    let shown = |runner: &Runner| {
-        json!({
-            "name": runner.name,
-            "title": runner.title,
-            "version": runner.version,
-            "protocol": runner.protocol,
-            "model_api": runner.model_api,
-            "installed": is_installed(runner),
-            "definition": definition(runner),
-            "passed": matches!(tested.verdict(runner), Verdict::Own | Verdict::Passed),
-            "permissions": runner.permissions.is_some(),
-            "test": tested.report(runner),
-        })
-    };
-    Ok(wiring::runners(&config.data())?.values().map(shown).collect())
+    let runners = wiring::runners(&config.data())?;
+    let shown = |runner| serde_json::to_value(server::runner_view(runner, &tested));
+    Ok(runners.values().map(shown).collect::<Result<_, _>>()?)
 }
 
 async fn of_server(client: &Client) -> anyhow::Result<Vec<Value>> {
@@ -69,10 +56,7 @@ async fn of_server(client: &Client) -> anyhow::Result<Vec<Value>> {
 
 fn list(runners: &[Value], as_json: bool) -> anyhow::Result<()> {
     if as_json {
-        for runner in runners {
-            say::json(runner)?;
-        }
-        return Ok(());
+        return say::list(runners, &[], true);
     }
     let text = |value: &Value| safe(value.as_str().unwrap_or("-"));
     let row = |it: &Value| {
@@ -96,7 +80,7 @@ fn list(runners: &[Value], as_json: bool) -> anyhow::Result<()> {
 }
 
 /// Takes a definition in, whole or not at all.
-fn add(data: &Path, file: &Path, replace: bool) -> anyhow::Result<()> {
+fn add(data: &Path, file: &Path, replace: bool, as_json: bool) -> anyhow::Result<()> {
     let bad = |why: String| Failed::new(Exit::Config, format!("{}: {why}", file.display()));
     let size = std::fs::metadata(file).map_err(|problem| bad(problem.to_string()))?.len();
     if size > FILE_BYTES_MAX {
@@ -116,7 +100,7 @@ fn add(data: &Path, file: &Path, replace: bool) -> anyhow::Result<()> {
     std::io::Write::write_all(&mut fresh, text.as_bytes())?;
     fresh.as_file().sync_all()?;
     fresh.persist(&path)?;
-    say::data(path.display())?;
+    say::path(&path, as_json)?;
     if engine::runner::builtin_runners().iter().any(|own| own.name == runner.name) {
         say::talk(format!("it takes the place of the built-in definition of `{}`", runner.name));
     }
@@ -132,5 +116,6 @@ fn add(data: &Path, file: &Path, replace: bool) -> anyhow::Result<()> {
 
 fn unknown(name: &str, runners: impl Iterator<Item = String>) -> Failed {
     let known: Vec<_> = runners.collect();
-    Failed::new(Exit::NotFound, format!("there is no runner `{name}`")).next(known.join(", "))
+    Failed::new(Exit::NotFound, format!("there is no runner `{name}`"))
+        .next(format!("there are {}; `remit runner add FILE` takes another in", known.join(", ")))
 }
