@@ -28,6 +28,7 @@ mod secrets;
 mod sharing;
 mod start;
 mod stops;
+mod transcripts;
 mod two_servers;
 mod usage;
 mod workspaces;
