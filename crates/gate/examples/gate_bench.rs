@@ -197,6 +197,7 @@ async fn measure(rounds: usize) -> Result<Value, Failure> {
         models: vec![],
         runners: vec![],
         max_tokens: None,
+        prices: vec![],
     })?;
     let clock = Arc::new(SystemClock);
     let (endpoints, limits) = (vec![endpoint], Limits::default());

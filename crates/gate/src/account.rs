@@ -11,6 +11,7 @@ use tracing::{error, warn};
 
 use crate::broker::Serving;
 use crate::demo;
+use crate::price::Price;
 use crate::translate::Told;
 use crate::usage::{Framing, Meter, Used};
 
@@ -25,6 +26,8 @@ pub(crate) struct Account {
     started: Instant,
     endpoint: String,
     model: String,
+    /// What the model costs, if anybody said.
+    price: Option<Price>,
     /// The turn that the agent worked on when it called.
     turn: Option<TurnId>,
     /// About how many tokens the request has, for an endpoint that does not say.
@@ -79,9 +82,10 @@ impl Account {
 
     /// What counts against budgets: what is known, or else about as much as passed by.
     fn charge(&self, used: Option<Used>) -> Charge {
-        let about = || self.asked.saturating_add(self.meter.about());
-        let tokens = used.map_or_else(about, |used| used.input.saturating_add(used.output));
-        Charge { requests: 1, tokens, micros: 0 }
+        let about = || Used { input: self.asked, cached: 0, output: self.meter.about() };
+        let used = used.unwrap_or_else(about);
+        let micros = self.price.as_ref().map_or(0, |price| price.cost(used));
+        Charge { requests: 1, tokens: used.input.saturating_add(used.output), micros }
     }
 
     fn close(&self) -> Closed {
@@ -101,7 +105,7 @@ impl Account {
             endpoint: self.endpoint.clone(),
             model: self.model.clone(),
             tokens: used.map(tokens),
-            cost_micros: None,
+            cost_micros: self.price.as_ref().zip(used).map(|(price, used)| price.cost(used)),
             charge: self.charge(used),
         };
         let elapsed = self.serving.clock().instant().saturating_duration_since(self.started);

@@ -11,6 +11,7 @@ mod intake;
 mod route;
 
 pub mod endpoint;
+mod price;
 mod refusal;
 pub mod secret;
 mod upstream;
@@ -29,4 +30,5 @@ pub use broker::{Broker, Setup};
 pub use demo::MODEL as DEMO_MODEL;
 pub use endpoint::{BadEndpoint, Endpoint, EndpointParts};
 pub use limit::Limits;
+pub use price::Price;
 pub use secret::Secret;

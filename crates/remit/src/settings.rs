@@ -33,6 +33,9 @@ const fn setting(
     Setting { key, kind, default, about }
 }
 
+/// Millionths of money.
+const PRICE: Kind = Kind::Number { min: 0, max: 1_000_000_000_000 };
+
 const SECONDS: Kind = Kind::Number { min: 1, max: 604_800 };
 
 /// Every setting, in the order they are shown.
@@ -86,6 +89,19 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "the most tokens that the endpoint takes as the limit of an answer",
     ),
     setting("model.key", Kind::Secret, None, "the key of the endpoint; no agent ever sees it"),
+    setting(
+        "model.input_price",
+        PRICE,
+        None,
+        "a million tokens of requests to the endpoint, in millionths of money",
+    ),
+    setting(
+        "model.cached_price",
+        PRICE,
+        None,
+        "those of them that a cache had; the same if absent",
+    ),
+    setting("model.output_price", PRICE, None, "a million tokens of answers"),
     setting("chat.runner", Kind::Text, Some("remit"), "the runner of a new conversation"),
     setting("limits.idle_s", Kind::Number { min: 0, max: 86_400 }, Some("300"), "idle sandboxes"),
     setting("limits.turn_s", Kind::Number { min: 1, max: 86_400 }, Some("1800"), "one turn"),

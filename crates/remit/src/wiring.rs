@@ -14,7 +14,7 @@ use engine::port::{Clock, Gate, UsageBook};
 use engine::proposal::{self, Drafts, Inbox};
 use engine::runner::builtin_runners;
 use engine::task::{TaskKind, Tasks};
-use gate::{Broker, Endpoint, EndpointParts, Secret, Setup};
+use gate::{Broker, Endpoint, EndpointParts, Price, Secret, Setup};
 use knowledge::Knowledge;
 use model::{Limits, ModelApi, Program, Runner, RunnerName};
 use server::{BasePath, Defaults, Hosts, Links};
@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 
 use crate::backend;
 use crate::command;
-use crate::config::{Config, NamedEndpoint};
+use crate::config::{Config, NamedEndpoint, NamedPrice};
 use crate::descriptors::{self, Share};
 use crate::exit::{Exit, Failed};
 use crate::profile::Profile;
@@ -228,10 +228,29 @@ pub(crate) fn endpoint(config: &Config) -> Result<Option<Endpoint>, Failed> {
         model: model.to_owned(),
         models: Vec::new(),
         runners: Vec::new(),
-        max_tokens: config.text("model.max_tokens").and_then(|most| most.parse().ok()),
+        max_tokens: number(config, "model.max_tokens"),
+        prices: price(config)?.into_iter().collect(),
     };
     let endpoint = Endpoint::new(parts);
     endpoint.map(Some).map_err(|problem| Failed::new(Exit::Config, problem.to_string()))
+}
+
+/// A number that may be absent.
+fn number(config: &Config, key: &str) -> Option<u64> {
+    config.text(key).and_then(|text| text.parse().ok())
+}
+
+/// What the models of the first endpoint cost, if it is said.
+fn price(config: &Config) -> Result<Option<Price>, Failed> {
+    let keys = ["model.input_price", "model.cached_price", "model.output_price"];
+    match keys.map(|key| number(config, key)) {
+        [None, None, None] => Ok(None),
+        [Some(input), cached, Some(output)] => {
+            Ok(Some(Price { models: "*".to_owned(), input, cached, output }))
+        }
+        _ => Err(Failed::new(Exit::Config, "a price needs both sides")
+            .next("set model.input_price and model.output_price")),
+    }
 }
 
 /// The dialect of this name.
@@ -262,8 +281,14 @@ fn named(name: &str, endpoint: &NamedEndpoint) -> Result<Endpoint, Failed> {
         models: endpoint.models.clone(),
         runners: runners.map_err(|problem| bad(format!("`model.{name}.runners`: {problem}")))?,
         max_tokens: endpoint.max_tokens,
+        prices: endpoint.prices.iter().map(priced).collect(),
     };
     Endpoint::new(parts).map_err(|problem| bad(problem.to_string()))
+}
+
+fn priced(price: &NamedPrice) -> Price {
+    let NamedPrice { models, input, cached, output } = price;
+    Price { models: models.clone(), input: *input, cached: *cached, output: *output }
 }
 
 /// The runners that come with the program, and those of `<data>/runners/*.toml`; their folders whole.

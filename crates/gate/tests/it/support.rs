@@ -78,6 +78,7 @@ pub(crate) fn endpoint(api: ModelApi, address: SocketAddr) -> Endpoint {
         models: Vec::new(),
         runners: Vec::new(),
         max_tokens: None,
+        prices: Vec::new(),
     })
     .expect("a good endpoint")
 }
