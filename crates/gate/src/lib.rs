@@ -20,6 +20,7 @@ mod talk;
 mod translate;
 
 mod account;
+pub mod budget;
 mod redact;
 mod relay;
 mod usage;
@@ -27,6 +28,7 @@ mod usage;
 mod demo;
 
 pub use broker::{Broker, Setup};
+pub use budget::DayBudgets;
 pub use demo::MODEL as DEMO_MODEL;
 pub use endpoint::{BadEndpoint, Endpoint, EndpointParts};
 pub use limit::Limits;

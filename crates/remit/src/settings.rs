@@ -35,6 +35,7 @@ const fn setting(
 
 /// Millionths of money.
 const PRICE: Kind = Kind::Number { min: 0, max: 1_000_000_000_000 };
+const AMOUNT: Kind = Kind::Number { min: 0, max: 1_000_000_000_000_000 };
 
 const SECONDS: Kind = Kind::Number { min: 1, max: 604_800 };
 
@@ -160,6 +161,15 @@ pub(crate) const SETTINGS: &[Setting] = &[
         Some("30"),
         "how long a proposal can be approved",
     ),
+    setting("budget.dispatch_requests", AMOUNT, None, "calls of models of one dispatch"),
+    setting("budget.dispatch_tokens", AMOUNT, None, "tokens of one dispatch, in and out"),
+    setting("budget.dispatch_micros", AMOUNT, None, "what one dispatch may cost, in millionths"),
+    setting("budget.person_day_requests", AMOUNT, None, "calls for one person in a day of UTC"),
+    setting("budget.person_day_tokens", AMOUNT, None, "tokens for one person in a day"),
+    setting("budget.person_day_micros", AMOUNT, None, "what one person may cost in a day"),
+    setting("budget.server_day_requests", AMOUNT, None, "calls for everybody in a day"),
+    setting("budget.server_day_tokens", AMOUNT, None, "tokens for everybody in a day"),
+    setting("budget.server_day_micros", AMOUNT, None, "what everybody may cost in a day"),
     setting(
         "log.filter",
         Kind::Text,

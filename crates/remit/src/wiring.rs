@@ -14,9 +14,9 @@ use engine::port::{Clock, Gate, UsageBook};
 use engine::proposal::{self, Drafts, Inbox};
 use engine::runner::builtin_runners;
 use engine::task::{TaskKind, Tasks};
-use gate::{Broker, Endpoint, EndpointParts, Price, Secret, Setup};
+use gate::{Broker, DayBudgets, Endpoint, EndpointParts, Price, Secret, Setup};
 use knowledge::Knowledge;
-use model::{Limits, ModelApi, Program, Runner, RunnerName};
+use model::{Budget, Limits, ModelApi, Program, Runner, RunnerName};
 use server::{BasePath, Defaults, Hosts, Links};
 use tokio::net::TcpListener;
 
@@ -204,6 +204,10 @@ fn broker(config: &Config, tasks: &Tasks, book: Arc<dyn UsageBook>) -> anyhow::R
     let endpoints = endpoint(config)?.map(Ok).into_iter().chain(named).collect::<Result<_, _>>()?;
     let setup = Setup {
         endpoints,
+        budgets: DayBudgets {
+            person: budget(config, "person_day"),
+            everybody: budget(config, "server_day"),
+        },
         limits: gate::Limits::default(),
         tasks: tasks.clone(),
         clock: Arc::new(SystemClock),
@@ -238,6 +242,12 @@ pub(crate) fn endpoint(config: &Config) -> Result<Option<Endpoint>, Failed> {
 /// A number that may be absent.
 fn number(config: &Config, key: &str) -> Option<u64> {
     config.text(key).and_then(|text| text.parse().ok())
+}
+
+/// The budget whose settings begin like this.
+fn budget(config: &Config, whose: &str) -> Budget {
+    let most = |what: &str| number(config, &format!("budget.{whose}_{what}"));
+    Budget { requests: most("requests"), tokens: most("tokens"), micros: most("micros") }
 }
 
 /// What the models of the first endpoint cost, if it is said.
@@ -349,6 +359,7 @@ fn settings(
     Ok(Settings {
         queue: QueueBounds { live_max, ..QueueBounds::default() },
         limits: limits(config)?,
+        budget: budget(config, "dispatch"),
         runner,
         domain: DOMAIN.to_owned(),
         permission: Duration::from_secs(config.number("limits.permission_s")),

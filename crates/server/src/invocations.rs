@@ -4,8 +4,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::{Extension, Json};
-use model::Permission;
 use model::invocation::Invocation;
+use model::{Budget, Permission};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -26,8 +26,21 @@ pub(crate) struct Chosen {
     /// Whether a runner may be taken that did not pass its test.
     #[serde(default)]
     pub(crate) untested: bool,
+    /// The most calls of models.
+    pub(crate) budget_requests: Option<u64>,
+    /// The most tokens of them.
+    pub(crate) budget_tokens: Option<u64>,
+    /// The most that they may cost, in millionths.
+    pub(crate) budget_micros: Option<u64>,
     #[serde(skip)]
     pub(crate) idempotency: Option<String>,
+}
+
+impl Chosen {
+    pub(crate) fn budget(&self) -> Budget {
+        let Self { budget_requests, budget_tokens, budget_micros, .. } = *self;
+        Budget { requests: budget_requests, tokens: budget_tokens, micros: budget_micros }
+    }
 }
 
 pub(crate) async fn dispatch(

@@ -98,6 +98,7 @@ fn day(name: &str, text: Option<&str>) -> Result<Option<Date>, Problem> {
 
 /// When a day begins, in UTC.
 fn begin(day: Date) -> Time {
+    let day = day.max(jiff::civil::date(1970, 1, 1));
     let midnight = jiff::tz::Offset::UTC.to_timestamp(day.at(0, 0, 0, 0));
     let ms = midnight.map_or(i64::MAX, jiff::Timestamp::as_millisecond);
     Time::from_ms(u64::try_from(ms).unwrap_or(0))

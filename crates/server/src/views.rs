@@ -47,6 +47,7 @@ pub(crate) fn dispatch(record: &Record, used: &Usage) -> Value {
         "created": time(dispatch.created),
         "changed": time(record.changed),
         "last_event": record.last,
+        "budget": dispatch.budget,
         "usage": usage(used),
     })
 }

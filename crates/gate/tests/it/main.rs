@@ -2,6 +2,7 @@
 
 mod support;
 
+mod budgets;
 mod demo;
 mod doors;
 mod failing;
