@@ -9,6 +9,7 @@ use engine::port::{Charge, LedgerError, ModelCall, Report, Tokens};
 use engine::task::TaskKind;
 use model::{Event, ModelApi, TurnId};
 use serde::Deserialize;
+use tokio::sync::oneshot;
 use tracing::{error, warn};
 
 use crate::broker::Serving;
@@ -201,11 +202,23 @@ impl Account {
         Closed { serving: Arc::clone(&self.serving), call, event }
     }
 
-    /// Waits until what it used is written down and told.
+    /// Waits until what it used is written down and told. That is done also where nobody waits: many
+    /// callers leave as soon as they have read the last word.
     pub(crate) async fn settle(&mut self) {
         if !std::mem::replace(&mut self.settled, true) {
-            self.close().keep().await;
+            let (kept, is_kept) = oneshot::channel::<()>();
+            self.keep_with(kept);
+            // It is dropped when all is done.
+            drop(is_kept.await);
         }
+    }
+
+    fn keep_with<T: Send + 'static>(&mut self, kept: T) {
+        let keep = self.close().keep();
+        self.serving.tasks.spawn(TaskKind::Connection, "record of usage", async move {
+            keep.await;
+            drop(kept);
+        });
     }
 }
 
@@ -213,8 +226,7 @@ impl Drop for Account {
     fn drop(&mut self) {
         if !self.settled {
             self.settled = true;
-            let keep = self.close().keep();
-            self.serving.tasks.spawn(TaskKind::Connection, "record of usage", keep);
+            self.keep_with(());
         }
     }
 }
