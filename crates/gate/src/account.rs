@@ -82,15 +82,15 @@ impl Account {
         ask: &Ask,
     ) -> Result<Self, Refusal> {
         let asked = demo::tokens(ask.body.bytes.len());
-        let hold = match ask.call.counts() {
-            true => None,
-            false => {
-                let output = answer_max(&ask.body.bytes).map_or(ANSWER_TOKENS, |most| {
-                    billed.max_tokens.map_or(most, |limit| limit.min(most))
-                });
-                let used = Used { input: asked, cached: 0, output };
-                Some(serving.admit(charge(billed.price, used)).await?)
-            }
+        let hold = if ask.call.counts() {
+            None
+        } else {
+            let limit = answer_max(&ask.body.bytes);
+            let output = limit.map_or(ANSWER_TOKENS, |most| {
+                billed.max_tokens.map_or(most, |limit| limit.min(most))
+            });
+            let used = Used { input: asked, cached: 0, output };
+            Some(serving.admit(charge(billed.price, used)).await?)
         };
         Ok(Self {
             serving: Arc::clone(serving),

@@ -35,9 +35,8 @@ pub(crate) struct Ask {
 impl Ask {
     fn path(&self) -> String {
         let number = |most: Option<u64>| most.map(|most| most.to_string());
-        let Budget { budget_requests, budget_tokens, budget_micros } = self.budget;
-        let [requests, tokens, micros] =
-            [budget_requests, budget_tokens, budget_micros].map(number);
+        let Budget { requests, tokens, micros } = self.budget;
+        let [requests, tokens, micros] = [requests, tokens, micros].map(number);
         let query = [
             ("runner", self.runner.as_deref()),
             ("workspace", self.workspace.as_deref()),

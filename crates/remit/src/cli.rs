@@ -154,14 +154,14 @@ pub(crate) struct Run {
 #[derive(Debug, Default, Clone, Args)]
 pub(crate) struct Budget {
     /// At most so many calls of models.
-    #[arg(long, value_name = "N")]
-    pub(crate) budget_requests: Option<u64>,
+    #[arg(long = "budget-requests", value_name = "N")]
+    pub(crate) requests: Option<u64>,
     /// At most so many tokens, in and out.
-    #[arg(long, value_name = "N")]
-    pub(crate) budget_tokens: Option<u64>,
+    #[arg(long = "budget-tokens", value_name = "N")]
+    pub(crate) tokens: Option<u64>,
     /// At most so much money, in millionths.
-    #[arg(long, value_name = "N")]
-    pub(crate) budget_micros: Option<u64>,
+    #[arg(long = "budget-micros", value_name = "N")]
+    pub(crate) micros: Option<u64>,
 }
 
 #[derive(Debug, Args)]
