@@ -16,17 +16,17 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use embedded::sqlite::SqliteLedger;
 use embedded::system::{RandomIds, SystemClock};
-use engine::port::{Caller, Door, Gate, OpenGate};
+use engine::port::{Caller, Door, Gate, OpenGate, Report};
 use engine::task::{TaskKind, Tasks};
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
-use gate::{Broker, Endpoint, EndpointParts, Limits, Secret, Setup};
+use gate::{Broker, DayBudgets, Endpoint, EndpointParts, Limits, Secret, Setup};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use model::{DispatchId, Event, ModelApi, UserId};
+use model::{Budget, DispatchId, ModelApi, UserId};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
@@ -89,7 +89,7 @@ async fn serve(tasks: &Tasks, upstream: Upstream) -> Result<SocketAddr, Failure>
 struct Sandbox {
     url: String,
     _open: Box<dyn OpenGate>,
-    _reports: mpsc::Receiver<Event>,
+    _reports: mpsc::Receiver<Report>,
 }
 
 async fn sandbox(broker: &Broker, number: u128) -> Result<Sandbox, Failure> {
@@ -101,6 +101,7 @@ async fn sandbox(broker: &Broker, number: u128) -> Result<Sandbox, Failure> {
         subject: UserId::from_uuid(uuid::Uuid::from_u128(1)),
         runner: "bench".parse()?,
         model_api: ModelApi::AnthropicMessages,
+        budget: Budget::default(),
         reports,
     };
     let open = broker.open(caller, vec![Door::Tcp(listener)]).await?;
@@ -197,13 +198,15 @@ async fn measure(rounds: usize) -> Result<Value, Failure> {
         models: vec![],
         runners: vec![],
         max_tokens: None,
+        prices: vec![],
     })?;
     let clock = Arc::new(SystemClock);
     let (endpoints, limits) = (vec![endpoint], Limits::default());
     let folder = tempfile::tempdir()?;
     let book = Arc::new(SqliteLedger::open(folder.path())?);
-    let ids = Arc::new(RandomIds);
-    let broker = Broker::new(Setup { endpoints, limits, tasks: tasks.clone(), clock, ids, book })?;
+    let (ids, budgets) = (Arc::new(RandomIds), DayBudgets::default());
+    let broker =
+        Broker::new(Setup { endpoints, limits, tasks: tasks.clone(), clock, ids, book, budgets })?;
     let mut sandboxes = Vec::new();
     for number in 0..SANDBOXES {
         sandboxes.push(sandbox(&broker, number as u128).await?);

@@ -4,13 +4,21 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use engine::port::{Charge, LedgerError, ModelCall, Tokens};
+use bytes::Bytes;
+use engine::port::{Charge, LedgerError, ModelCall, Report, Tokens};
 use engine::task::TaskKind;
-use model::{Event, TurnId};
+use model::{Event, ModelApi, TurnId};
+use serde::Deserialize;
+use tokio::sync::oneshot;
 use tracing::{error, warn};
 
 use crate::broker::Serving;
+use crate::budget::{Hold, UsedUp};
 use crate::demo;
+use crate::price::Price;
+use crate::refusal::Refusal;
+use crate::route::Ask;
+use crate::talk::say::{self, Voice};
 use crate::translate::Told;
 use crate::usage::{Framing, Meter, Used};
 
@@ -19,73 +27,153 @@ const TRIES: u32 = 9;
 /// After how long a record is tried again first.
 const TRY_AFTER: Duration = Duration::from_millis(25);
 
+/// The tokens of an answer that a call holds whose request names no limit.
+const ANSWER_TOKENS: u64 = 8_192;
+
+/// Who answers a call, and at what price.
+pub(crate) struct Billed<'a> {
+    pub(crate) endpoint: &'a str,
+    pub(crate) model: &'a str,
+    /// What the model costs, if anybody said.
+    pub(crate) price: Option<&'a Price>,
+    /// The most tokens that the endpoint takes as the limit of an answer.
+    pub(crate) max_tokens: Option<u64>,
+}
+
 /// What a call used, as far as its answer has come.
 pub(crate) struct Account {
     serving: Arc<Serving>,
     started: Instant,
+    api: ModelApi,
     endpoint: String,
     model: String,
+    price: Option<Price>,
     /// The turn that the agent worked on when it called.
     turn: Option<TurnId>,
     /// About how many tokens the request has, for an endpoint that does not say.
     asked: u64,
-    /// Watches the answer, where it is passed on as it is.
+    /// What it holds of budgets; nothing where only tokens are counted, which is nobody's usage.
+    hold: Option<Hold>,
+    /// Watches the answer that the caller gets.
     pub(crate) meter: Meter,
-    /// What it used, where that is known without reading the answer.
-    pub(crate) known: Option<Used>,
+    /// What it will have used when its answer is whole, where that is known.
+    pub(crate) promised: Option<Used>,
     /// What it used, where who translates the answer says it.
     pub(crate) told: Option<Told>,
+    came: Came,
     settled: bool,
 }
 
+/// How much of an answer came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Came {
+    /// It was refused, or never reached its endpoint: nothing was used.
+    Nothing,
+    /// It may be on its way, or have broken off.
+    Part,
+    Whole,
+}
+
 impl Account {
-    /// A call that begins now. `request_bytes` is the size of what is asked.
-    pub(crate) fn new(
+    /// A call that begins as soon as no budget stands against it.
+    pub(crate) async fn begin(
         serving: &Arc<Serving>,
-        endpoint: &str,
-        model: &str,
-        request_bytes: usize,
-    ) -> Self {
-        Self {
+        billed: Billed<'_>,
+        ask: &Ask,
+    ) -> Result<Self, Refusal> {
+        let asked = demo::tokens(ask.body.bytes.len());
+        let hold = if ask.call.counts() {
+            None
+        } else {
+            let limit = answer_max(&ask.body.bytes);
+            let output = limit.map_or(ANSWER_TOKENS, |most| {
+                billed.max_tokens.map_or(most, |limit| limit.min(most))
+            });
+            let used = Used { input: asked, cached: 0, output };
+            Some(serving.admit(charge(billed.price, used)).await?)
+        };
+        Ok(Self {
             serving: Arc::clone(serving),
             started: serving.clock().instant(),
-            endpoint: endpoint.to_owned(),
-            model: model.to_owned(),
+            api: ask.call.api(),
+            endpoint: billed.endpoint.to_owned(),
+            model: billed.model.to_owned(),
+            price: billed.price.cloned(),
             turn: serving.turn(),
-            asked: demo::tokens(request_bytes),
+            asked,
+            settled: hold.is_none(),
+            hold,
             meter: Meter::new(Framing::Json),
-            known: None,
+            promised: None,
             told: None,
-            settled: false,
-        }
-    }
-
-    /// Only the tokens of a request are counted: that is nobody's usage.
-    pub(crate) fn free(mut self) -> Self {
-        self.settled = true;
-        self
+            came: Came::Part,
+        })
     }
 
     /// It was refused, or never reached its endpoint.
     pub(crate) fn used_nothing(&mut self) {
-        self.known = Some(Used::default());
+        self.came = Came::Nothing;
+    }
+
+    /// Its answer came to its end.
+    pub(crate) fn is_whole(&mut self) {
+        self.came = Came::Whole;
+    }
+
+    /// Looks at the next bytes of the answer; the budget that they pass, if they pass one. An answer
+    /// that is not streamed passes none: half of it would be of no use, and is paid for all the same.
+    pub(crate) fn watch(&mut self, bytes: &[u8]) -> Option<UsedUp> {
+        self.meter.watch(bytes);
+        if self.meter.framing() == Framing::Json {
+            return None;
+        }
+        self.hold.as_ref()?.passed(|| self.charge(self.used()))
+    }
+
+    /// Has the turn ended, whose budget is used up.
+    pub(crate) async fn exhaust(&self, used_up: &UsedUp) {
+        self.serving.exhaust(used_up).await;
+    }
+
+    /// What a caller hears last whose answer is cut.
+    pub(crate) fn last_words(&self, why: &UsedUp) -> Bytes {
+        match self.meter.framing() {
+            Framing::Events => say::streamed(self.api, Voice::default()).fail(&why.to_string()),
+            Framing::Json => Bytes::new(),
+        }
     }
 
     fn used(&self) -> Option<Used> {
         // What is said to the caller of a translated answer holds numbers also where none were heard.
         let heard = || self.told.as_ref().map_or(self.meter.used(), |told| *told.lock());
-        self.known.or_else(heard)
+        match (self.came, self.promised) {
+            (Came::Nothing, _) => Some(Used::default()),
+            (Came::Part, Some(used)) => {
+                Some(Used { output: used.output.min(self.meter.about()), ..used })
+            }
+            (Came::Whole, Some(used)) => Some(used),
+            (Came::Part | Came::Whole, None) => heard(),
+        }
     }
 
-    /// What counts against budgets: what is known, or else about as much as passed by.
+    /// What counts against budgets: what was said, and of what was not said, about as much as passed
+    /// by.
     fn charge(&self, used: Option<Used>) -> Charge {
-        let about = || self.asked.saturating_add(self.meter.about());
-        let tokens = used.map_or_else(about, |used| used.input.saturating_add(used.output));
-        Charge { requests: 1, tokens, micros: 0 }
+        let about = Used { input: self.asked, cached: 0, output: self.meter.about() };
+        let counted = match (used, self.came) {
+            (None, _) => about,
+            (Some(used), Came::Nothing | Came::Whole) => used,
+            (Some(used), Came::Part) => Used { output: used.output.max(about.output), ..used },
+        };
+        charge(self.price.as_ref(), counted)
     }
 
-    fn close(&self) -> Closed {
+    fn close(&mut self) -> Closed {
         let used = self.used();
+        let (charge, now) = (self.charge(used), self.serving.clock().now());
+        if let Some(hold) = &mut self.hold {
+            hold.settle(charge, now);
+        }
         let caller = &self.serving.caller;
         let tokens = |used: Used| Tokens {
             input: used.input,
@@ -97,12 +185,12 @@ impl Account {
             dispatch: caller.dispatch,
             subject: caller.subject,
             turn: self.turn.clone(),
-            at: self.serving.clock().now(),
+            at: now,
             endpoint: self.endpoint.clone(),
             model: self.model.clone(),
             tokens: used.map(tokens),
-            cost_micros: None,
-            charge: self.charge(used),
+            cost_micros: self.price.as_ref().zip(used).map(|(price, used)| price.cost(used)),
+            charge,
         };
         let elapsed = self.serving.clock().instant().saturating_duration_since(self.started);
         let event = used.filter(|used| *used != Used::default()).map(|used| Event::Usage {
@@ -114,21 +202,59 @@ impl Account {
         Closed { serving: Arc::clone(&self.serving), call, event }
     }
 
-    /// Waits until what it used is written down and told.
+    /// Waits until what it used is written down and told. That is done also where nobody waits: many
+    /// callers leave as soon as they have read the last word.
     pub(crate) async fn settle(&mut self) {
         if !std::mem::replace(&mut self.settled, true) {
-            self.close().keep().await;
+            let (kept, is_kept) = oneshot::channel::<()>();
+            self.keep_with(kept);
+            // It is dropped when all is done.
+            drop(is_kept.await);
         }
+    }
+
+    fn keep_with<T: Send + 'static>(&mut self, kept: T) {
+        let keep = self.close().keep();
+        self.serving.tasks.spawn(TaskKind::Connection, "record of usage", async move {
+            keep.await;
+            drop(kept);
+        });
     }
 }
 
 impl Drop for Account {
     fn drop(&mut self) {
         if !self.settled {
-            let keep = self.close().keep();
-            self.serving.tasks.spawn(TaskKind::Connection, "record of usage", keep);
+            self.settled = true;
+            self.keep_with(());
         }
     }
+}
+
+/// What counts of a call that used so much.
+fn charge(price: Option<&Price>, used: Used) -> Charge {
+    let tokens = used.input.saturating_add(used.output);
+    Charge { requests: 1, tokens, micros: price.map_or(0, |price| price.cost(used)) }
+}
+
+/// The limit of the answer that a request names, in whatever dialect.
+fn answer_max(body: &[u8]) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Head {
+        max_tokens: Option<u64>,
+        max_completion_tokens: Option<u64>,
+        max_output_tokens: Option<u64>,
+        #[serde(rename = "generationConfig")]
+        generation: Option<Generation>,
+    }
+    #[derive(Deserialize)]
+    struct Generation {
+        #[serde(rename = "maxOutputTokens")]
+        max: Option<u64>,
+    }
+    let head: Head = serde_json::from_slice(body).ok()?;
+    let stated = head.max_completion_tokens.or(head.max_tokens).or(head.max_output_tokens);
+    stated.or(head.generation.and_then(|generation| generation.max))
 }
 
 /// A call that is over.
@@ -160,7 +286,7 @@ impl Closed {
             }
         }
         if let Some(event) = event {
-            drop(serving.caller.reports.send(event).await);
+            drop(serving.caller.reports.send(Report::Event(event)).await);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
-use engine::port::{Caller, Clock, Door, Gate, IdSource, OpenGate, UsageBook};
+use engine::port::{Caller, Charge, Clock, Door, Gate, IdSource, OpenGate, Report, UsageBook};
 use engine::task::{TaskKind, Tasks};
 use model::{Event, ModelApi, Runner, RunnerName, TurnId};
 use parking_lot::Mutex;
@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::DropGuard;
 use uuid::Uuid;
 
+use crate::budget::{DayBudgets, Hold, Purse, UsedUp};
 use crate::demo;
 use crate::door::{self, Listener};
 use crate::endpoint::Endpoint;
@@ -38,6 +39,8 @@ pub struct Setup {
     pub ids: Arc<dyn IdSource>,
     /// Where it is written down what they used.
     pub book: Arc<dyn UsageBook>,
+    /// How much may be used in a day.
+    pub budgets: DayBudgets,
 }
 
 impl std::fmt::Debug for Setup {
@@ -80,6 +83,7 @@ pub struct Broker {
     setup: Arc<Setup>,
     upstream: Option<Upstream>,
     room: Room,
+    purse: Arc<Purse>,
 }
 
 /// The TLS of this machine could not be set up, so no endpoint can be called.
@@ -96,7 +100,8 @@ impl Broker {
             [] => None,
             [..] => Some(Upstream::new(setup.limits.clone()).map_err(NoClient)?),
         };
-        Ok(Self { setup: Arc::new(setup), upstream, room: Room::new() })
+        let purse = Purse::new(setup.budgets);
+        Ok(Self { setup: Arc::new(setup), upstream, room: Room::new(), purse })
     }
 }
 
@@ -104,6 +109,8 @@ impl Broker {
 impl Gate for Broker {
     async fn open(&self, caller: Caller, doors: Vec<Door>) -> std::io::Result<Box<dyn OpenGate>> {
         let listeners = doors.into_iter().map(Listener::new).collect::<Result<Vec<_>, _>>()?;
+        let (book, now) = (&*self.setup.book, self.setup.clock.now());
+        self.purse.open(book, &caller, now).await.map_err(std::io::Error::other)?;
         let stop = self.setup.tasks.stopping().child_token();
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let serving = Arc::new(Serving {
@@ -115,6 +122,7 @@ impl Gate for Broker {
             diagnostics: AtomicU32::new(0),
             answers: AtomicU32::new(0),
             turn: Mutex::new(None),
+            purse: Arc::clone(&self.purse),
             caller,
         });
         for listener in listeners {
@@ -136,6 +144,12 @@ struct Open {
     _stop: DropGuard,
 }
 
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.serving.purse.close(self.serving.caller.dispatch);
+    }
+}
+
 impl OpenGate for Open {
     fn turn(&self, turn: &TurnId) {
         *self.serving.turn.lock() = Some(turn.clone());
@@ -154,6 +168,7 @@ pub(crate) struct Serving {
     diagnostics: AtomicU32,
     answers: AtomicU32,
     turn: Mutex<Option<TurnId>>,
+    purse: Arc<Purse>,
 }
 
 /// What answers a request.
@@ -217,13 +232,25 @@ impl Serving {
         format!("{:x}_{number}", self.caller.dispatch.uuid().as_u128())
     }
 
+    /// Waits until a call may be made that may come to this.
+    pub(crate) async fn admit(&self, hold: Charge) -> Result<Hold, Refusal> {
+        let admitted = self.purse.admit(&self.caller, hold, self.setup.clock.now());
+        let admitted = tokio::time::timeout(self.limits.first_byte, admitted).await;
+        admitted.map_err(|_| Refusal::Crowded)?.map_err(Refusal::Budget)
+    }
+
+    /// Has the turn ended, whose budget is used up.
+    pub(crate) async fn exhaust(&self, used_up: &UsedUp) {
+        drop(self.caller.reports.send(Report::Exhausted(used_up.to_string())).await);
+    }
+
     /// Tells the people who look at the dispatch, as often as they can bear.
     pub(crate) async fn tell(&self, refusal: &Refusal) {
         let next = |told| (told < DIAGNOSTICS_MAX).then_some(told + 1);
         let order = Ordering::Relaxed;
         if self.diagnostics.fetch_update(order, order, next).is_ok() {
             let event = Event::Diagnostic { source: "gate".to_owned(), text: refusal.to_string() };
-            drop(self.caller.reports.send(event).await);
+            drop(self.caller.reports.send(Report::Event(event)).await);
         }
     }
 }

@@ -4,6 +4,7 @@ use hyper::header::HeaderValue;
 use model::{ModelApi, RunnerName};
 use reqwest::Url;
 
+use crate::price::Price;
 use crate::secret::Secret;
 
 /// The longest name of a model, in bytes.
@@ -29,6 +30,8 @@ pub struct EndpointParts {
     /// The most tokens that it takes as the limit of an answer; agents of other dialects may ask for
     /// more than it knows. Absent: what the agent asks for.
     pub max_tokens: Option<u64>,
+    /// What its models cost; the first that fits a model counts.
+    pub prices: Vec<Price>,
 }
 
 /// Where a model is reached.
@@ -42,6 +45,7 @@ pub struct Endpoint {
     pub(crate) models: Vec<String>,
     pub(crate) runners: Vec<RunnerName>,
     pub(crate) max_tokens: Option<u64>,
+    pub(crate) prices: Vec<Price>,
 }
 
 /// An endpoint cannot be used as it is configured.
@@ -72,8 +76,8 @@ pub enum BadEndpoint {
 impl Endpoint {
     /// Checks the parts.
     pub fn new(parts: EndpointParts) -> Result<Self, BadEndpoint> {
-        let EndpointParts { name, api, base_url, key, model, models, runners, max_tokens } = parts;
-        let Some(base) = base(&base_url) else { return Err(BadEndpoint::Url { name }) };
+        let EndpointParts { name, api, key, model, models, runners, max_tokens, .. } = parts;
+        let Some(base) = base(&parts.base_url) else { return Err(BadEndpoint::Url { name }) };
         if key.as_ref().is_some_and(|key| !sendable(key)) {
             return Err(BadEndpoint::Key { name });
         }
@@ -81,13 +85,19 @@ impl Endpoint {
         if bad(&model) || models.iter().any(bad) {
             return Err(BadEndpoint::Model { name });
         }
-        Ok(Self { name, api, base, key, model, models, runners, max_tokens })
+        let prices = parts.prices;
+        Ok(Self { name, api, base, key, model, models, runners, max_tokens, prices })
     }
 
     /// Itself with this model, if it may be asked for.
     pub(crate) fn with(&self, model: &str) -> Option<Self> {
         let allowed = model == self.model || self.models.iter().any(|allowed| allowed == model);
         allowed.then(|| Self { model: model.to_owned(), ..self.clone() })
+    }
+
+    /// What its model costs, if anybody said.
+    pub(crate) fn price(&self) -> Option<&Price> {
+        self.prices.iter().find(|price| price.fits(&self.model))
     }
 
     /// The address of `path`, which begins with a version.
@@ -135,6 +145,7 @@ mod tests {
             models: Vec::new(),
             runners: Vec::new(),
             max_tokens: None,
+            prices: Vec::new(),
         })
     }
 
@@ -177,6 +188,7 @@ mod tests {
                 models: Vec::new(),
                 runners: Vec::new(),
                 max_tokens: None,
+                prices: Vec::new(),
             };
             assert!(matches!(Endpoint::new(parts), Err(BadEndpoint::Key { .. })));
         }

@@ -11,6 +11,7 @@ mod intake;
 mod route;
 
 pub mod endpoint;
+mod price;
 mod refusal;
 pub mod secret;
 mod upstream;
@@ -19,6 +20,7 @@ mod talk;
 mod translate;
 
 mod account;
+pub mod budget;
 mod redact;
 mod relay;
 mod usage;
@@ -26,7 +28,9 @@ mod usage;
 mod demo;
 
 pub use broker::{Broker, Setup};
+pub use budget::DayBudgets;
 pub use demo::MODEL as DEMO_MODEL;
 pub use endpoint::{BadEndpoint, Endpoint, EndpointParts};
 pub use limit::Limits;
+pub use price::Price;
 pub use secret::Secret;

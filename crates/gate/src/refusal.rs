@@ -8,6 +8,7 @@ use hyper::{Response, StatusCode};
 use model::ModelApi;
 use serde_json::json;
 
+use crate::budget::UsedUp;
 use crate::relay::Body;
 
 /// Why a caller did not get what it asked for.
@@ -37,6 +38,8 @@ pub(crate) enum Refusal {
         "the model endpoint `{endpoint}` does not offer that model: ask for another, or have it added to the endpoint's `models`"
     )]
     Model { endpoint: String },
+    #[error("{0}")]
+    Budget(UsedUp),
     #[error("the model endpoint `{endpoint}` answered with an error: {reason}")]
     Stated { endpoint: String, status: u16, reason: String },
     #[error(
@@ -72,6 +75,7 @@ impl Refusal {
                 StatusCode::BAD_REQUEST
             }
             Self::Model { .. } => StatusCode::FORBIDDEN,
+            Self::Budget(_) => StatusCode::PAYMENT_REQUIRED,
             Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unreachable { .. } | Self::Redirect { .. } => StatusCode::BAD_GATEWAY,
             Self::Silent { .. } => StatusCode::GATEWAY_TIMEOUT,
@@ -95,6 +99,7 @@ impl Refusal {
             Self::BadRequest(_) => "bad_request",
             Self::Foreign { .. } => "not_translatable",
             Self::Model { .. } => "model_not_allowed",
+            Self::Budget(_) => "budget_exhausted",
             Self::Stated { .. } => "endpoint_error",
             Self::Unreachable { .. } => "endpoint_unreachable",
             Self::Silent { .. } => "endpoint_silent",
@@ -155,6 +160,7 @@ impl Refusal {
         match self.status().as_u16() {
             400 | 405 | 408 => "invalid_request_error",
             401 => "authentication_error",
+            402 => "billing_error",
             403 => "permission_error",
             404 => "not_found_error",
             413 => "request_too_large",
@@ -170,7 +176,7 @@ impl Refusal {
             401 => "UNAUTHENTICATED",
             403 => "PERMISSION_DENIED",
             404 => "NOT_FOUND",
-            429 => "RESOURCE_EXHAUSTED",
+            402 | 429 => "RESOURCE_EXHAUSTED",
             502 | 503 => "UNAVAILABLE",
             504 => "DEADLINE_EXCEEDED",
             status if status < 500 => "INVALID_ARGUMENT",
@@ -181,6 +187,7 @@ impl Refusal {
     fn openai(&self) -> &'static str {
         match self.status().as_u16() {
             401 => "authentication_error",
+            402 => "insufficient_quota",
             403 => "permission_error",
             429 => "rate_limit_error",
             status if status < 500 => "invalid_request_error",

@@ -12,6 +12,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 
 use crate::account::Account;
+use crate::budget::UsedUp;
 use crate::limit::ANSWER_BYTES_MAX;
 use crate::redact::Redactor;
 
@@ -25,6 +26,8 @@ pub(crate) enum Broken {
     Endpoint,
     #[error("the endpoint fell silent in its answer")]
     Idle,
+    #[error("the answer passed a budget")]
+    Budget,
     #[error("the answer is longer than {ANSWER_BYTES_MAX} bytes")]
     Endless,
 }
@@ -53,8 +56,15 @@ impl Relay {
         stream::unfold(
             (self, State::Open { left: ANSWER_BYTES_MAX }),
             |(mut relay, state)| async move {
-                let State::Open { left } = state else { return None };
-                let (item, state) = relay.next(left).await?;
+                let (item, state) = match state {
+                    State::Open { left } => relay.next(left).await?,
+                    State::Cut(broken) => {
+                        // What was said last goes out while this waits; an error would drop it.
+                        tokio::task::yield_now().await;
+                        (Err(broken), State::Over)
+                    }
+                    State::Over => return None,
+                };
                 Some((item, (relay, state)))
             },
         )
@@ -72,7 +82,9 @@ impl Relay {
                 }
                 Err(_) => return self.break_off(Broken::Idle).await,
             };
-            self.account.meter.watch(&bytes);
+            if let Some(used_up) = self.account.watch(&bytes) {
+                return Some(self.cut(&used_up).await);
+            }
             let Some(rest) = left.checked_sub(bytes.len() as u64) else {
                 return self.break_off(Broken::Endless).await;
             };
@@ -89,8 +101,17 @@ impl Relay {
         Some((Err(broken), State::Over))
     }
 
+    /// Ends the answer that passed a budget, and has the turn ended.
+    async fn cut(&mut self, used_up: &UsedUp) -> (Result<Bytes, Broken>, State) {
+        let last = self.account.last_words(used_up);
+        self.account.settle().await;
+        self.account.exhaust(used_up).await;
+        (Ok(last), State::Cut(Broken::Budget))
+    }
+
     /// What was used is written down before the caller sees the end.
     async fn end(&mut self) -> Option<(Result<Bytes, Broken>, State)> {
+        self.account.is_whole();
         self.account.settle().await;
         let rest = self.redactor.rest();
         (!rest.is_empty()).then_some((Ok(rest), State::Over))
@@ -98,6 +119,10 @@ impl Relay {
 }
 
 enum State {
-    Open { left: u64 },
+    Open {
+        left: u64,
+    },
+    /// The caller was told why; now its connection ends.
+    Cut(Broken),
     Over,
 }

@@ -124,7 +124,9 @@ pub(crate) async fn answer(
         Ok(response) => return Ok(response),
         Err(refusal) => refusal,
     };
-    if refusal.concerns_people() {
+    if let Refusal::Budget(used_up) = &refusal {
+        serving.exhaust(used_up).await;
+    } else if refusal.concerns_people() {
         serving.tell(&refusal).await;
     }
     let mut response = refusal.answer(api);

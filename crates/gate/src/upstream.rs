@@ -15,7 +15,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use crate::account::Account;
+use crate::account::{Account, Billed};
 use crate::broker::Serving;
 use crate::endpoint::Endpoint;
 use crate::limit::{
@@ -83,7 +83,7 @@ impl Upstream {
             ModelApi::Gemini => ask.body.bytes.clone(),
             _ => with_model(&ask.body.bytes, &endpoint.model)?,
         };
-        let mut account = account(serving, endpoint, &ask);
+        let mut account = account(serving, endpoint, &ask).await?;
         let sent = Sent { endpoint, headers: headers(endpoint, &ask.headers), body };
         let url = url(endpoint, ask.call, ask.beta);
         let answer = self.send(&sent, &url, serving, &mut account).await?;
@@ -142,7 +142,7 @@ impl Upstream {
             read.ok_or_else(|| Refusal::BadRequest("it cannot be translated".to_owned()))??
         };
         let Translated { body, stream, include_usage, names } = translated;
-        let mut account = account(serving, endpoint, &ask);
+        let mut account = account(serving, endpoint, &ask).await?;
         account.told = Some(told.clone());
         let url = url(endpoint, Call::to(endpoint.api, stream), false);
         let sent = Sent { endpoint, headers: headers(endpoint, &HeaderMap::new()), body };
@@ -403,10 +403,18 @@ fn asked_to_wait(headers: &HeaderMap, ours: Duration) -> Option<Duration> {
 }
 
 /// What a call is accounted with from its beginning.
-fn account(serving: &Arc<Serving>, endpoint: &Endpoint, ask: &Ask) -> Account {
-    let size = ask.body.bytes.len();
-    let account = Account::new(serving, &endpoint.name, &endpoint.model, size);
-    if ask.call.counts() { account.free() } else { account }
+async fn account(
+    serving: &Arc<Serving>,
+    endpoint: &Endpoint,
+    ask: &Ask,
+) -> Result<Account, Refusal> {
+    let billed = Billed {
+        endpoint: &endpoint.name,
+        model: &endpoint.model,
+        price: endpoint.price(),
+        max_tokens: endpoint.max_tokens,
+    };
+    Account::begin(serving, billed, ask).await
 }
 
 /// A body if it is short enough.

@@ -68,6 +68,10 @@ impl Meter {
         self.seen
     }
 
+    pub(crate) fn framing(&self) -> Framing {
+        self.framing
+    }
+
     /// About how many tokens the answer has so far: one for each event of a stream, which is seldom
     /// more than there are; or else one for each four bytes.
     pub(crate) fn about(&self) -> u64 {

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::invocation::Context;
 use crate::{
-    CommitId, DispatchId, Label, Limits, RunnerName, SessionId, Time, TurnId, UserId, WorkspaceId,
-    WorkspaceName,
+    Budget, CommitId, DispatchId, Label, Limits, RunnerName, SessionId, Time, TurnId, UserId,
+    WorkspaceId, WorkspaceName,
 };
 
 /// One run of one agent, in one sandbox, over some workspaces, on somebody's behalf.
@@ -40,6 +40,9 @@ pub struct Dispatch {
     /// Whether its agent asks before it acts.
     #[serde(default, skip_serializing_if = "Permission::is_auto")]
     pub permission: Permission,
+    /// How much of models it may use.
+    #[serde(default, skip_serializing_if = "Budget::is_unbounded")]
+    pub budget: Budget,
     /// When it was accepted.
     pub created: Time,
 }
@@ -254,6 +257,8 @@ pub enum FailureCode {
     SandboxDied,
     /// The model did not answer, or refused.
     Model,
+    /// A budget for models is used up: of the dispatch, of its person, or of the server.
+    BudgetExhausted,
     /// The session file is missing or cannot be read.
     Session,
     /// A workspace is missing or cannot be read, or the person may not use it like this any more.

@@ -5,6 +5,7 @@
 pub mod id;
 pub mod time;
 
+pub mod budget;
 pub mod diff;
 pub mod dispatch;
 pub mod event;
@@ -17,6 +18,7 @@ pub mod runner;
 pub mod session;
 pub mod worker_wire;
 
+pub use budget::Budget;
 pub use diff::FileDiff;
 pub use dispatch::{
     Dispatch, End, FailureCode, Happened, Impossible, InputTrust, Launcher, Mode, Mount,

@@ -7,6 +7,7 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 use std::time::Duration;
 
+use crate::cli::Budget;
 use crate::client::{Client, Lines, with_query};
 use crate::exit::{Exit, Failed, exit_of};
 
@@ -27,15 +28,23 @@ pub(crate) struct Ask {
     pub(crate) permissions: Option<String>,
     /// Whether the runner may be one that did not pass its test.
     pub(crate) untested: bool,
+    /// What models a new sandbox may use.
+    pub(crate) budget: Budget,
 }
 
 impl Ask {
     fn path(&self) -> String {
+        let number = |most: Option<u64>| most.map(|most| most.to_string());
+        let Budget { requests, tokens, micros } = self.budget;
+        let [requests, tokens, micros] = [requests, tokens, micros].map(number);
         let query = [
             ("runner", self.runner.as_deref()),
             ("workspace", self.workspace.as_deref()),
             ("permissions", self.permissions.as_deref()),
             ("untested", self.untested.then_some("true")),
+            ("budget_requests", requests.as_deref()),
+            ("budget_tokens", tokens.as_deref()),
+            ("budget_micros", micros.as_deref()),
         ];
         with_query("/agent/chat", &query)
     }

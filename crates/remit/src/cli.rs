@@ -166,6 +166,8 @@ pub(crate) struct Run {
     /// `remit dispatch answer`).
     #[arg(long, value_name = "MODE", value_parser = ["auto", "ask"])]
     pub(crate) permissions: Option<String>,
+    #[command(flatten)]
+    pub(crate) budget: Budget,
     /// The conversation to continue.
     #[arg(long, value_name = "ID")]
     pub(crate) session: Option<String>,
@@ -176,6 +178,20 @@ pub(crate) struct Run {
     pub(crate) server: Server,
     #[command(flatten)]
     pub(crate) machine: Machine,
+}
+
+/// How much of models a new sandbox may use: never more than the server allows.
+#[derive(Debug, Default, Clone, Args)]
+pub(crate) struct Budget {
+    /// At most so many calls of models.
+    #[arg(long = "budget-requests", value_name = "N")]
+    pub(crate) requests: Option<u64>,
+    /// At most so many tokens, in and out.
+    #[arg(long = "budget-tokens", value_name = "N")]
+    pub(crate) tokens: Option<u64>,
+    /// At most so much money, in millionths.
+    #[arg(long = "budget-micros", value_name = "N")]
+    pub(crate) micros: Option<u64>,
 }
 
 #[derive(Debug, Args)]

@@ -110,6 +110,25 @@ pub(crate) struct NamedEndpoint {
     pub(crate) runners: Vec<String>,
     #[serde(default)]
     pub(crate) max_tokens: Option<u64>,
+    #[serde(default)]
+    pub(crate) prices: Vec<NamedPrice>,
+}
+
+/// What models of an endpoint cost, in a file.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NamedPrice {
+    /// Which ones; all where nothing is said.
+    #[serde(default = "all")]
+    pub(crate) models: String,
+    pub(crate) input: u64,
+    #[serde(default)]
+    pub(crate) cached: Option<u64>,
+    pub(crate) output: u64,
+}
+
+fn all() -> String {
+    "*".to_owned()
 }
 
 impl NamedEndpoint {
@@ -380,6 +399,21 @@ mod tests {
         assert_eq!(of("model.big.url"), pair("u", &origin));
         assert_eq!(of("model.big.key"), pair(HIDDEN, &origin));
         assert!(!format!("{shown:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn an_endpoint_of_a_file_has_prices() {
+        let file = "[model.a]\nurl = \"http://a\"\nname = \"m\"\n\
+            [[model.a.prices]]\nmodels = \"m-*\"\ninput = 1\ncached = 2\noutput = 3\n\
+            [[model.a.prices]]\ninput = 4\noutput = 5\n";
+        let config = load(file, &[], vec![]).expect("valid");
+        let (_, endpoint) = config.endpoints().next().expect("one");
+        let prices = endpoint.prices.iter();
+        let prices = prices.map(|it| (it.models.as_str(), it.input, it.cached, it.output));
+        let expected = [("m-*", 1, Some(2), 3), ("*", 4, None, 5)];
+        assert_eq!(prices.collect::<Vec<_>>(), expected);
+        let half = "[model.a]\nurl = \"http://a\"\nname = \"m\"\n[[model.a.prices]]\ninput = 4";
+        assert!(load(half, &[], vec![]).is_err());
     }
 
     #[test]

@@ -33,6 +33,10 @@ const fn setting(
     Setting { key, kind, default, about }
 }
 
+/// Millionths of money.
+const PRICE: Kind = Kind::Number { min: 0, max: 1_000_000_000_000 };
+const AMOUNT: Kind = Kind::Number { min: 0, max: 1_000_000_000_000_000 };
+
 const SECONDS: Kind = Kind::Number { min: 1, max: 604_800 };
 
 /// Every setting, in the order they are shown.
@@ -86,6 +90,19 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "the most tokens that the endpoint takes as the limit of an answer",
     ),
     setting("model.key", Kind::Secret, None, "the key of the endpoint; no agent ever sees it"),
+    setting(
+        "model.input_price",
+        PRICE,
+        None,
+        "a million tokens of requests to the endpoint, in millionths of money",
+    ),
+    setting(
+        "model.cached_price",
+        PRICE,
+        None,
+        "those of them that a cache had; the same if absent",
+    ),
+    setting("model.output_price", PRICE, None, "a million tokens of answers"),
     setting("chat.runner", Kind::Text, Some("remit"), "the runner of a new conversation"),
     setting("limits.idle_s", Kind::Number { min: 0, max: 86_400 }, Some("300"), "idle sandboxes"),
     setting("limits.turn_s", Kind::Number { min: 1, max: 86_400 }, Some("1800"), "one turn"),
@@ -144,6 +161,15 @@ pub(crate) const SETTINGS: &[Setting] = &[
         Some("30"),
         "how long a proposal can be approved",
     ),
+    setting("budget.dispatch_requests", AMOUNT, None, "calls of models of one dispatch"),
+    setting("budget.dispatch_tokens", AMOUNT, None, "tokens of one dispatch, in and out"),
+    setting("budget.dispatch_micros", AMOUNT, None, "what one dispatch may cost, in millionths"),
+    setting("budget.person_day_requests", AMOUNT, None, "calls for one person in a day of UTC"),
+    setting("budget.person_day_tokens", AMOUNT, None, "tokens for one person in a day"),
+    setting("budget.person_day_micros", AMOUNT, None, "what one person may cost in a day"),
+    setting("budget.server_day_requests", AMOUNT, None, "calls for everybody in a day"),
+    setting("budget.server_day_tokens", AMOUNT, None, "tokens for everybody in a day"),
+    setting("budget.server_day_micros", AMOUNT, None, "what everybody may cost in a day"),
     setting(
         "log.filter",
         Kind::Text,

@@ -14,15 +14,15 @@ use engine::port::{Clock, Gate, UsageBook};
 use engine::proposal::{self, Drafts, Inbox};
 use engine::runner::builtin_runners;
 use engine::task::{TaskKind, Tasks};
-use gate::{Broker, Endpoint, EndpointParts, Secret, Setup};
+use gate::{Broker, DayBudgets, Endpoint, EndpointParts, Price, Secret, Setup};
 use knowledge::Knowledge;
-use model::{Limits, ModelApi, Program, Runner, RunnerName};
+use model::{Budget, Limits, ModelApi, Program, Runner, RunnerName};
 use server::{BasePath, Defaults, Hosts, Links};
 use tokio::net::TcpListener;
 
 use crate::backend;
 use crate::command;
-use crate::config::{Config, NamedEndpoint};
+use crate::config::{Config, NamedEndpoint, NamedPrice};
 use crate::descriptors::{self, Share};
 use crate::exit::{Exit, Failed};
 use crate::profile::Profile;
@@ -204,6 +204,10 @@ fn broker(config: &Config, tasks: &Tasks, book: Arc<dyn UsageBook>) -> anyhow::R
     let endpoints = endpoint(config)?.map(Ok).into_iter().chain(named).collect::<Result<_, _>>()?;
     let setup = Setup {
         endpoints,
+        budgets: DayBudgets {
+            person: budget(config, "person_day"),
+            everybody: budget(config, "server_day"),
+        },
         limits: gate::Limits::default(),
         tasks: tasks.clone(),
         clock: Arc::new(SystemClock),
@@ -228,10 +232,35 @@ pub(crate) fn endpoint(config: &Config) -> Result<Option<Endpoint>, Failed> {
         model: model.to_owned(),
         models: Vec::new(),
         runners: Vec::new(),
-        max_tokens: config.text("model.max_tokens").and_then(|most| most.parse().ok()),
+        max_tokens: number(config, "model.max_tokens"),
+        prices: price(config)?.into_iter().collect(),
     };
     let endpoint = Endpoint::new(parts);
     endpoint.map(Some).map_err(|problem| Failed::new(Exit::Config, problem.to_string()))
+}
+
+/// A number that may be absent.
+fn number(config: &Config, key: &str) -> Option<u64> {
+    config.text(key).and_then(|text| text.parse().ok())
+}
+
+/// The budget whose settings begin like this.
+fn budget(config: &Config, whose: &str) -> Budget {
+    let most = |what: &str| number(config, &format!("budget.{whose}_{what}"));
+    Budget { requests: most("requests"), tokens: most("tokens"), micros: most("micros") }
+}
+
+/// What the models of the first endpoint cost, if it is said.
+fn price(config: &Config) -> Result<Option<Price>, Failed> {
+    let keys = ["model.input_price", "model.cached_price", "model.output_price"];
+    match keys.map(|key| number(config, key)) {
+        [None, None, None] => Ok(None),
+        [Some(input), cached, Some(output)] => {
+            Ok(Some(Price { models: "*".to_owned(), input, cached, output }))
+        }
+        _ => Err(Failed::new(Exit::Config, "a price needs both sides")
+            .next("set model.input_price and model.output_price")),
+    }
 }
 
 /// The dialect of this name.
@@ -262,8 +291,14 @@ fn named(name: &str, endpoint: &NamedEndpoint) -> Result<Endpoint, Failed> {
         models: endpoint.models.clone(),
         runners: runners.map_err(|problem| bad(format!("`model.{name}.runners`: {problem}")))?,
         max_tokens: endpoint.max_tokens,
+        prices: endpoint.prices.iter().map(priced).collect(),
     };
     Endpoint::new(parts).map_err(|problem| bad(problem.to_string()))
+}
+
+fn priced(price: &NamedPrice) -> Price {
+    let NamedPrice { models, input, cached, output } = price;
+    Price { models: models.clone(), input: *input, cached: *cached, output: *output }
 }
 
 /// The runners that come with the program, and those of `<data>/runners/*.toml`; their folders whole.
@@ -325,6 +360,7 @@ fn settings(
     Ok(Settings {
         queue: QueueBounds { live_max, ..QueueBounds::default() },
         limits: limits(config)?,
+        budget: budget(config, "dispatch"),
         runner,
         domain: DOMAIN.to_owned(),
         permission: Duration::from_secs(config.number("limits.permission_s")),

@@ -25,6 +25,7 @@ pub(crate) fn message(
     choice: Choice,
     session: Option<&Session>,
 ) -> Result<Message, Problem> {
+    let budget = choice.budget();
     Ok(Message {
         principal: caller.principal.clone(),
         subject: session.map_or(caller.subject, |session| session.subject),
@@ -35,6 +36,7 @@ pub(crate) fn message(
         mounts: choice.workspace.as_deref().map(wishes).transpose()?.unwrap_or_default(),
         limits: None,
         permission: choice.permissions,
+        budget,
         untested: untested(choice.untested),
     })
 }
@@ -61,6 +63,7 @@ pub(crate) async fn dispatch(
             Begin::Session { session: session.id, prompt: GO_ON.to_owned() }
         }
     };
+    let budget = chosen.budget();
     Ok(Ask {
         principal: caller.principal.clone(),
         subject: caller.subject,
@@ -74,6 +77,7 @@ pub(crate) async fn dispatch(
         tools: invocation.tools,
         limits: None,
         permission: chosen.permissions.unwrap_or_default(),
+        budget,
         untested: untested(chosen.untested),
         idempotency: None,
     })

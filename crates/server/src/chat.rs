@@ -8,7 +8,7 @@ use axum::http::HeaderValue;
 use axum::{Extension, Json};
 use engine::dispatcher::{DispatchError, Untested};
 use engine::port::Ledger;
-use model::{EventId, Permission, RunnerName, Session, SessionId, Turn, TurnId};
+use model::{Budget, EventId, Permission, RunnerName, Session, SessionId, Turn, TurnId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -48,6 +48,19 @@ pub(crate) struct Choice {
     /// Whether a runner may be taken that did not pass its test.
     #[serde(default)]
     pub(crate) untested: bool,
+    /// The most calls of models.
+    pub(crate) budget_requests: Option<u64>,
+    /// The most tokens of them.
+    pub(crate) budget_tokens: Option<u64>,
+    /// The most that they may cost, in millionths.
+    pub(crate) budget_micros: Option<u64>,
+}
+
+impl Choice {
+    pub(crate) fn budget(&self) -> Budget {
+        let Self { budget_requests, budget_tokens, budget_micros, .. } = *self;
+        Budget { requests: budget_requests, tokens: budget_tokens, micros: budget_micros }
+    }
 }
 
 pub(crate) fn untested(take: bool) -> Untested {

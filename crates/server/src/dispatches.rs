@@ -160,6 +160,7 @@ pub(crate) async fn rerun(
         tools: dispatch.tools.clone(),
         limits: Some(dispatch.limits),
         permission: dispatch.permission,
+        budget: dispatch.budget,
         untested: crate::chat::untested(false),
         idempotency: None,
     };

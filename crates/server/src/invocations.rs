@@ -5,8 +5,8 @@ use axum::extract::FromRequestParts;
 use axum::extract::State;
 use axum::http::request::Parts;
 use engine::dispatcher::Ask;
-use model::Permission;
 use model::invocation::Invocation;
+use model::{Budget, Permission};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -31,6 +31,19 @@ pub(crate) struct Chosen {
     /// Whether a runner may be taken that did not pass its test.
     #[serde(default)]
     pub(crate) untested: bool,
+    /// The most calls of models.
+    pub(crate) budget_requests: Option<u64>,
+    /// The most tokens of them.
+    pub(crate) budget_tokens: Option<u64>,
+    /// The most that they may cost, in millionths.
+    pub(crate) budget_micros: Option<u64>,
+}
+
+impl Chosen {
+    pub(crate) fn budget(&self) -> Budget {
+        let Self { budget_requests, budget_tokens, budget_micros, .. } = *self;
+        Budget { requests: budget_requests, tokens: budget_tokens, micros: budget_micros }
+    }
 }
 
 pub(crate) async fn dispatch(

@@ -112,6 +112,7 @@ fn day(name: &str, text: Option<&str>) -> Result<Option<Date>, Problem> {
 
 /// When a day begins, in UTC.
 fn begin(day: Date) -> Time {
+    let day = day.max(jiff::civil::date(1970, 1, 1));
     let midnight = jiff::tz::Offset::UTC.to_timestamp(day.at(0, 0, 0, 0));
     // The first and the last days of the calendar are no points in time any more.
     let beyond = if day.year() < 1970 { 0 } else { i64::MAX };

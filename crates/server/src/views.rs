@@ -3,8 +3,8 @@
 use engine::port::{Key, Person, Record, Usage};
 use engine::runner::tested::{Report, Tested, Verdict, definition};
 use model::{
-    DispatchId, End, EventId, InputTrust, KeyId, Label, Launcher, ModelApi, Mount, Protocol,
-    Runner, RunnerName, Session, SessionId, State, Time, Trigger, TurnId, UserId,
+    Budget, DispatchId, End, EventId, InputTrust, KeyId, Label, Launcher, ModelApi, Mount,
+    Protocol, Runner, RunnerName, Session, SessionId, State, Time, Trigger, TurnId, UserId,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -67,6 +67,8 @@ pub(crate) struct DispatchView {
     changed: Moment,
     /// Its last event.
     last_event: EventId,
+    /// What its models may use.
+    budget: Budget,
     /// What its models used.
     usage: UsageView,
 }
@@ -139,6 +141,7 @@ pub(crate) fn dispatch(record: &Record, used: &Usage) -> DispatchView {
         created: time(dispatch.created),
         changed: time(record.changed),
         last_event: record.last,
+        budget: dispatch.budget,
         usage: usage(used),
     }
 }

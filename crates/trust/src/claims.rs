@@ -203,6 +203,7 @@ mod tests {
             label: Label::default(),
             limits: Limits::default(),
             permission: model::Permission::Auto,
+            budget: model::Budget::default(),
             created: Time::from_ms(5_000),
         }
     }

@@ -253,6 +253,7 @@ impl Dispatcher {
             tools: ask.tools.clone(),
             limits: ask.limits.clone().unwrap_or_else(|| parts.settings.limits.clone()),
             permission: ask.permission,
+            budget: parts.settings.budget.within(ask.budget),
             created: now,
         };
         let token = parts.ids.uuid().to_string();

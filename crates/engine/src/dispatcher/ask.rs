@@ -5,7 +5,7 @@ use std::time::Duration;
 use model::invocation::Context;
 use model::limit::{MOUNTS_MAX, PROMPT_BYTES_MAX};
 use model::{
-    Launcher, Limits, Mode, Permission, RunnerName, SessionId, Trigger, TurnId, UserId,
+    Budget, Launcher, Limits, Mode, Permission, RunnerName, SessionId, Trigger, TurnId, UserId,
     WorkspaceId, WorkspaceName,
 };
 use trust::Principal;
@@ -95,6 +95,8 @@ pub struct Ask {
     pub limits: Option<Limits>,
     /// Whether its agent asks before it acts.
     pub permission: Permission,
+    /// How much of models it may use; never more than the server allows.
+    pub budget: Budget,
     /// What to do about a runner that did not pass its test.
     pub untested: Untested,
     /// Makes a repeated request the same request. 1 to 200 bytes.
@@ -122,6 +124,8 @@ pub struct Message {
     pub limits: Option<Limits>,
     /// Whether the agent of a fresh sandbox asks before it acts; that of the conversation where absent.
     pub permission: Option<Permission>,
+    /// How much of models a fresh sandbox may use; never more than the server allows.
+    pub budget: Budget,
     /// What to do about a runner that did not pass its test.
     pub untested: Untested,
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use model::{DispatchId, Limits, Runner, RunnerName, SandboxId, Turn, TurnId, UserId};
+use model::{Budget, DispatchId, Limits, Runner, RunnerName, SandboxId, Turn, TurnId, UserId};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use trust::{Action, Principal, authorize};
@@ -79,6 +79,8 @@ pub struct Settings {
     pub queue: QueueBounds,
     /// What a dispatch may use that does not say.
     pub limits: Limits,
+    /// How much of models a dispatch may use, whatever it says.
+    pub budget: Budget,
     /// What drives an agent where nobody says.
     pub runner: RunnerName,
     /// The trust domain of the tokens, as `remit.local`.

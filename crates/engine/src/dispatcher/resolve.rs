@@ -44,6 +44,7 @@ impl Dispatcher {
             tools: vec![],
             limits: message.limits,
             permission: message.permission.or(before).unwrap_or_default(),
+            budget: message.budget,
             untested: message.untested,
             idempotency: None,
         })
@@ -70,6 +71,7 @@ impl Dispatcher {
             tools: before.tools,
             limits: Some(before.limits),
             permission: before.permission,
+            budget: before.budget,
             untested: Untested::Refuse,
             idempotency: None,
         })

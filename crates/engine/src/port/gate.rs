@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use async_trait::async_trait;
-use model::{DispatchId, Event, ModelApi, Runner, RunnerName, TurnId, UserId};
+use model::{Budget, DispatchId, Event, ModelApi, Runner, RunnerName, TurnId, UserId};
 use tokio::sync::mpsc;
 
 use super::backend::Door;
@@ -19,9 +19,20 @@ pub struct Caller {
     pub runner: RunnerName,
     /// The dialect the runner speaks to models.
     pub model_api: ModelApi,
-    /// Where the gate says what happened (`Usage`, `Diagnostic`). Bounded: when it is full, the gate
-    /// waits, and with it the agent.
-    pub reports: mpsc::Sender<Event>,
+    /// How much of models it may use.
+    pub budget: Budget,
+    /// Where the gate says what happened. Bounded: when it is full, the gate waits, and with it the
+    /// agent.
+    pub reports: mpsc::Sender<Report>,
+}
+
+/// What the gate says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Report {
+    /// What belongs into the stream: `Usage`, `Diagnostic`.
+    Event(Event),
+    /// A budget is used up, so the turn must end; which one and what next, for people.
+    Exhausted(String),
 }
 
 /// Serves the doors of sandboxes.

@@ -15,7 +15,7 @@ pub use backend::{
 };
 pub use clock::{Clock, IdSource};
 pub use directory::{Directory, Key, KeyHash, Login, Person, Scope, Workspace};
-pub use gate::{Caller, Gate, OpenGate};
+pub use gate::{Caller, Gate, OpenGate, Report};
 pub use ledger::{
     Accepted, Append, DispatchQuery, Durability, Idempotency, Ledger, LedgerError, NewDispatch,
     NewTurn, Page, Record,

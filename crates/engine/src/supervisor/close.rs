@@ -9,7 +9,7 @@ use super::ending::{self, Ending, Way};
 use super::times;
 use super::{Flow, Supervisor};
 use crate::kill_point::kill_point;
-use crate::port::{BoxDelta, LedgerError};
+use crate::port::{BoxDelta, LedgerError, Report};
 use crate::workspaces::{self, Closed, TurnCommit, WorkspacesError};
 
 /// How long a box may take to die when it is killed.
@@ -185,7 +185,9 @@ impl Supervisor {
         // What the gate had reported until it was closed still counts.
         if let Some(mut agent) = self.agent.take() {
             while let Ok(report) = agent.reports.try_recv() {
-                self.writer.push([report]);
+                if let Report::Event(event) = report {
+                    self.writer.push([event]);
+                }
             }
         }
     }

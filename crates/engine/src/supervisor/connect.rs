@@ -12,7 +12,7 @@ use super::ending::Ending;
 use super::{Agent, Flow, Supervisor, ask_of};
 use crate::kill_point::kill_point;
 use crate::line::{self, Line};
-use crate::port::Caller;
+use crate::port::{Caller, Report};
 use crate::runner::{TurnAsk, adapter, reply_so_far};
 
 /// How long the worker of a fresh box may take to call.
@@ -36,6 +36,7 @@ impl Supervisor {
             subject: self.dispatch.subject,
             runner: runner.name.clone(),
             model_api: runner.model_api,
+            budget: self.dispatch.budget,
             reports: sender,
         };
         let gate = timeout(GATE_MAX, self.world.parts.gate.open(caller, doors)).await;
@@ -127,7 +128,7 @@ impl Supervisor {
 pub(super) struct Socket {
     listener: UnixListener,
     worker: u32,
-    reports: mpsc::Receiver<Event>,
+    reports: mpsc::Receiver<Report>,
 }
 
 impl Socket {

@@ -180,6 +180,11 @@ impl Ending {
         Self::failed(End::MaxLifetime, FailureCode::TurnTimeout, message)
     }
 
+    /// The gate lets no model be called any more; it says why.
+    pub(crate) fn budget_exhausted(why: String) -> Self {
+        Self::failed(End::Failed, FailureCode::BudgetExhausted, why)
+    }
+
     pub(crate) fn flooded(limit: u64) -> Self {
         let message = format!(
             "The agent wrote more than the {limit} bytes that it may write in one turn, and was \

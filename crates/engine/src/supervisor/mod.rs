@@ -35,7 +35,7 @@ use crate::dispatcher::live::Registration;
 use crate::dispatcher::places::Place;
 use crate::kill_point::kill_point;
 use crate::line::{FromBox, Line};
-use crate::port::{Exit, LedgerError, OpenGate, Running};
+use crate::port::{Exit, LedgerError, OpenGate, Report, Running};
 use crate::runner::TurnAsk;
 use crate::workspaces::{Author, MountedView, SessionFolder};
 
@@ -74,7 +74,7 @@ struct Agent {
     line: Line,
     listener: UnixListener,
     worker: u32,
-    reports: mpsc::Receiver<Event>,
+    reports: mpsc::Receiver<Report>,
 }
 
 /// Looks after one dispatch.
@@ -118,7 +118,7 @@ pub(crate) struct Charge {
 enum Happening {
     Order(Option<Order>),
     Box(FromBox),
-    Report(Event),
+    Report(Report),
     Exit(Exit),
     Up(Up),
     Late,
@@ -253,8 +253,9 @@ impl Supervisor {
             order = self.registration.orders.recv() => Happening::Order(order),
             () = self.world.stopping.cancelled() => Happening::ShutDown,
             () = until(at) => up.map_or(Happening::Flush, Happening::Up),
+            // What the gate has done comes before what the agent makes of it.
+            Some(report) = agent.reports.recv() => Happening::Report(report),
             from = agent.line.next() => Happening::Box(from),
-            Some(event) = agent.reports.recv() => Happening::Report(event),
             exit = running.wait() => Happening::Exit(exit),
             () = until(self.times.question) => Happening::Late,
             () = until(self.times.flush) => Happening::Flush,
@@ -266,9 +267,14 @@ impl Supervisor {
             Happening::Order(Some(order)) => self.obey(order).await,
             Happening::Order(None) => Err(Ending::internal()),
             Happening::Box(from) => self.hear(from).await,
-            Happening::Report(event) => {
+            Happening::Report(Report::Event(event)) => {
                 self.writer.push([event]);
                 self.gathered().await
+            }
+            Happening::Report(Report::Exhausted(why)) => {
+                let source = "gate".to_owned();
+                self.writer.push([Event::Diagnostic { source, text: why.clone() }]);
+                Err(Ending::budget_exhausted(why))
             }
             Happening::Exit(exit) => Err(Ending::sandbox_died(exit)),
             Happening::Up(up) => Err(self.is_up(up)),

@@ -23,7 +23,7 @@ use hyper::{Response, StatusCode};
 
 use self::act::Answer;
 use self::conversation::Conversation;
-use crate::account::Account;
+use crate::account::{Account, Billed};
 use crate::broker::Serving;
 use crate::redact::Redactor;
 use crate::refusal::{Refusal, whole_json};
@@ -31,7 +31,7 @@ use crate::relay::{Body, Relay};
 use crate::route::{Ask, Call};
 use crate::talk;
 use crate::talk::form::Names;
-use crate::usage::Used;
+use crate::usage::{Framing, Meter, Used};
 
 /// The name of the demo model.
 pub const MODEL: &str = "remit-demo";
@@ -47,10 +47,6 @@ pub(crate) async fn answer(serving: &Arc<Serving>, ask: Ask) -> Result<Response<
     let (call, bytes) = (ask.call, ask.body.bytes.clone());
     let size = bytes.len();
     let input = tokens(size);
-    let mut account = Account::new(serving, ENDPOINT, MODEL, size);
-    if call.counts() {
-        account = account.free();
-    }
     let Thought { conversation, names, answer } = if bytes.len() < LARGE_BYTES {
         think(call, &bytes)?
     } else {
@@ -58,12 +54,17 @@ pub(crate) async fn answer(serving: &Arc<Serving>, ask: Ask) -> Result<Response<
         let broken = || Refusal::BadRequest("the demo model cannot read it".to_owned());
         thought.ok_or_else(broken)??
     };
+    let billed = Billed { endpoint: ENDPOINT, model: MODEL, price: None, max_tokens: None };
+    let mut account = Account::begin(serving, billed, &ask).await?;
     drop(ask.body);
     if let Some(count) = call.count(size) {
         return Ok(whole_json(StatusCode::OK, count.to_string().into()));
     }
     let used = Used { input, cached: 0, output: answer.tokens() };
-    account.known = Some(used);
+    account.promised = Some(used);
+    if conversation.stream {
+        account.meter = Meter::new(Framing::Events);
+    }
     let said = speak::Said { api: call.api(), conversation, names, answer, used };
     Ok(respond(said, account))
 }

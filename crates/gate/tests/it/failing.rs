@@ -7,7 +7,8 @@ use gate::Limits;
 use model::{Event, ModelApi};
 
 use crate::support::{
-    Answer, Sandbox, Scripted, Step, ask, broker, chunk, endpoint, soon, streamed_head, whole,
+    Answer, Sandbox, Scripted, Step, ask, broker, chunk, endpoint, event, soon, streamed_head,
+    whole,
 };
 
 const ANTHROPIC: ModelApi = ModelApi::AnthropicMessages;
@@ -23,7 +24,8 @@ async fn ask_once(upstream: &Scripted, limits: Limits) -> (Answer, Option<Event>
     let mut sandbox = Sandbox::new(&broker, ANTHROPIC).await;
     let answer = sandbox.post("/v1/messages", &ask("x", true)).await;
     drop(sandbox.open.take());
-    (answer, soon(sandbox.reports.recv()).await)
+    let report = soon(sandbox.reports.recv()).await.map(event);
+    (answer, report)
 }
 
 #[tokio::test]

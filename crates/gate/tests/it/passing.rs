@@ -212,6 +212,7 @@ async fn a_caller_reaches_the_endpoint_of_its_runner_or_the_one_it_names() {
             models: vec![format!("{name}-2")],
             runners: runners.iter().map(|runner| runner.parse().expect("a name")).collect(),
             max_tokens: None,
+            prices: Vec::new(),
         })
         .expect("an endpoint")
     };

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use embedded::sqlite::SqliteLedger;
 use embedded::system::{RandomIds, SystemClock};
-use engine::port::{Caller, Door, Gate, OpenGate, Usage, UsageBook};
+use engine::port::{Caller, Door, Gate, OpenGate, Report, Usage, UsageBook};
 use engine::task::{TaskKind, Tasks};
-use gate::{Broker, Endpoint, EndpointParts, Limits, Secret, Setup};
-use model::{DispatchId, Event, ModelApi, UserId};
+use gate::{Broker, DayBudgets, Endpoint, EndpointParts, Limits, Secret, Setup};
+use model::{Budget, DispatchId, Event, ModelApi, UserId};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -55,6 +55,10 @@ impl std::ops::Deref for House {
 }
 
 pub(crate) fn broker(endpoints: Vec<Endpoint>, limits: Limits) -> House {
+    broker_with(endpoints, limits, DayBudgets::default())
+}
+
+pub(crate) fn broker_with(endpoints: Vec<Endpoint>, limits: Limits, budgets: DayBudgets) -> House {
     let folder = tempfile::tempdir().expect("a folder");
     let ledger = Arc::new(SqliteLedger::open(folder.path()).expect("a ledger"));
     let setup = Setup {
@@ -64,6 +68,7 @@ pub(crate) fn broker(endpoints: Vec<Endpoint>, limits: Limits) -> House {
         clock: Arc::new(SystemClock),
         ids: Arc::new(RandomIds),
         book: ledger.clone(),
+        budgets,
     };
     House { broker: Broker::new(setup).expect("a broker"), ledger, _folder: folder }
 }
@@ -78,6 +83,7 @@ pub(crate) fn endpoint(api: ModelApi, address: SocketAddr) -> Endpoint {
         models: Vec::new(),
         runners: Vec::new(),
         max_tokens: None,
+        prices: Vec::new(),
     })
     .expect("a good endpoint")
 }
@@ -89,7 +95,7 @@ fn dispatch(address: SocketAddr) -> DispatchId {
 /// One sandbox, as far as the gate knows it.
 pub(crate) struct Sandbox {
     pub(crate) address: SocketAddr,
-    pub(crate) reports: mpsc::Receiver<Event>,
+    pub(crate) reports: mpsc::Receiver<Report>,
     pub(crate) open: Option<Box<dyn OpenGate>>,
 }
 
@@ -98,8 +104,12 @@ impl Sandbox {
         Self::with_unix(broker, model_api, None).await
     }
 
+    pub(crate) async fn of_budget(broker: &Broker, model_api: ModelApi, budget: Budget) -> Self {
+        Self::with(broker, (model_api, "test", budget), None).await
+    }
+
     pub(crate) async fn of_runner(broker: &Broker, model_api: ModelApi, runner: &str) -> Self {
-        Self::with(broker, model_api, runner, None).await
+        Self::with(broker, (model_api, runner, Budget::default()), None).await
     }
 
     pub(crate) async fn with_unix(
@@ -107,13 +117,12 @@ impl Sandbox {
         model_api: ModelApi,
         socket: Option<&Path>,
     ) -> Self {
-        Self::with(broker, model_api, "test", socket).await
+        Self::with(broker, (model_api, "test", Budget::default()), socket).await
     }
 
     async fn with(
         broker: &Broker,
-        model_api: ModelApi,
-        runner: &str,
+        (model_api, runner, budget): (ModelApi, &str, Budget),
         socket: Option<&Path>,
     ) -> Self {
         let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
@@ -126,6 +135,7 @@ impl Sandbox {
             subject: UserId::from_uuid(Uuid::from_u128(1)),
             runner: runner.parse().expect("a name"),
             model_api,
+            budget,
             reports: sender,
         };
         let open = soon(broker.open(caller, doors)).await.expect("open doors");
@@ -152,7 +162,24 @@ impl Sandbox {
     }
 
     pub(crate) async fn report(&mut self) -> Event {
-        soon(self.reports.recv()).await.expect("a report")
+        event(soon(self.reports.recv()).await.expect("a report"))
+    }
+
+    /// Waits until a budget is reported as used up; why.
+    pub(crate) async fn exhausted(&mut self) -> String {
+        loop {
+            if let Report::Exhausted(why) = soon(self.reports.recv()).await.expect("a report") {
+                return why;
+            }
+        }
+    }
+}
+
+/// What is reported for the stream.
+pub(crate) fn event(report: Report) -> Event {
+    match report {
+        Report::Event(event) => event,
+        Report::Exhausted(why) => panic!("{why}"),
     }
 }
 

@@ -384,6 +384,7 @@ async fn an_answer_is_limited_to_what_the_endpoint_takes() {
         models: Vec::new(),
         runners: Vec::new(),
         max_tokens: Some(64),
+        prices: Vec::new(),
     });
     let gate = broker(vec![small.expect("an endpoint")], Limits::default());
     let sandbox = Sandbox::new(&gate, ModelApi::AnthropicMessages).await;

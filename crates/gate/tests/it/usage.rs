@@ -1,7 +1,7 @@
 //! What is written down of each call, and when.
 
 use engine::port::{Tokens, Usage, UsageBook, UsageBy, UsageQuery};
-use gate::Limits;
+use gate::{Endpoint, EndpointParts, Limits, Price};
 use model::{Event, ModelApi, Time};
 
 use crate::support::{
@@ -51,6 +51,37 @@ async fn a_call_that_is_refused_used_nothing() {
     let sandbox = Sandbox::new(&house, OPENAI).await;
     sandbox.post(path(OPENAI, false), &ask("x", false)).await;
     until_it_used(&house, &sandbox, used(1, 0, 0, 0)).await;
+}
+
+#[tokio::test]
+async fn a_call_costs_what_the_first_price_says_that_fits_its_model() {
+    let body = r#"{"usage":{"prompt_tokens":1000,"prompt_tokens_details":{"cached_tokens":400},"completion_tokens":100}}"#;
+    let upstream = Scripted::always(whole("200 OK", "", body)).await;
+    let price = |models: &str, input, cached, output| Price {
+        models: models.into(),
+        input,
+        cached,
+        output,
+    };
+    let parts = EndpointParts {
+        name: "priced".into(),
+        api: OPENAI,
+        base_url: format!("http://{}", upstream.address),
+        key: None,
+        model: "big-1".into(),
+        models: vec!["small-1".into(), "free-1".into()],
+        runners: vec![],
+        max_tokens: None,
+        prices: vec![price("small-*", 1, None, 1), price("big-*", 3_000_000, Some(300_000), 0)],
+    };
+    let house = broker(vec![Endpoint::new(parts).expect("good")], Limits::default());
+    for (model, cost) in [("big-1", Some(1_920)), ("small-1", Some(1)), ("free-1", None)] {
+        let sandbox = Sandbox::new(&house, OPENAI).await;
+        let body = format!("{{\"model\":\"priced/{model}\",\"messages\":[]}}");
+        sandbox.post("/v1/chat/completions", &body).await;
+        let usage = house.usage(&sandbox).await;
+        assert_eq!((usage.cost_micros, usage.unpriced), (cost, u64::from(cost.is_none())));
+    }
 }
 
 /// Waits for what is written down after the answer.

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::run::new_turn;
 use crate::chat::{self, Ask, Place};
+use crate::cli::Budget;
 use crate::client::Client;
 use crate::config::{Config, Surroundings};
 use crate::exit::Exit;
@@ -104,6 +105,7 @@ async fn turn(client: &Client, prompt: &str, session: Option<String>) -> anyhow:
         workspace: None,
         permissions: None,
         untested: false,
+        budget: Budget::default(),
     };
     let (mut reply, mut commits, mut errors) = (String::new(), vec![], vec![]);
     let each = |frame: &Value| {

@@ -83,6 +83,7 @@ async fn turn(client: &Client, asked: Run, json: bool, own: bool) -> anyhow::Res
         workspace: (!asked.workspaces.is_empty()).then(|| asked.workspaces.join(",")),
         permissions: asked.permissions,
         untested: asked.untested,
+        budget: asked.budget,
     };
     if asked.detach {
         return detached(client, &ask, json).await;

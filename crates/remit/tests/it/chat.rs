@@ -189,7 +189,14 @@ async fn a_silent_stream_says_that_it_is_alive() {
     let server = Server::start(&folder);
     let me = server.client();
     let turn = me.turn(json!({"prompt": "say 1 words"})).await.ok();
-    let last = me.events(&turn.dispatch).await.last().expect("an entry")["id"].clone();
+    // What a model used may be told after the turn.
+    let all = until("all is told", async || {
+        let events = me.events(&turn.dispatch).await;
+        let used = events.iter().any(|entry| entry["event"]["type"] == "usage");
+        let over = events.iter().any(|entry| entry["event"]["type"] == "turn_ended");
+        (used && over).then_some(events)
+    });
+    let last = all.await.last().expect("an entry")["id"].clone();
     let path = format!("/agent/dispatches/{}/events", turn.dispatch);
     let path = format!("{path}?after={}", last.as_str().expect("an id"));
     let mut silent = me.request("GET", &path).send().await.expect("the server answers");

@@ -10,6 +10,7 @@ mod at_rest;
 mod authorization;
 mod bad_input;
 mod broken_disk;
+mod budgets;
 mod chat;
 mod claude_code;
 mod command_line;

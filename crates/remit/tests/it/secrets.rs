@@ -29,7 +29,7 @@ struct Asked {
     body: Value,
 }
 
-/// An endpoint that speaks chat completions just well enough, and misbehaves when it is told to.
+/// An endpoint that speaks every dialect just well enough, and misbehaves when it is told to.
 struct Endpoint {
     url: String,
     asked: Arc<Mutex<Vec<Asked>>>,
@@ -84,31 +84,101 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<Asked>>) -> std::io::Result<()> {
     )
 }
 
-/// What is answered: the last thing that was said decides.
-fn answer(head: &str, body: &Value) -> (&'static str, Value) {
-    let last = body["messages"].as_array().and_then(|all| all.last()).expect("a message");
-    let text = last["content"].to_string();
-    let message = if text.contains("fail please") {
-        return ("400 Bad Request", json!({"error": {"message": format!("bad: {head}")}}));
-    } else if text.contains("refuse please") {
-        return ("401 Unauthorized", json!({"error": {"message": format!("bad: {head}")}}));
-    } else if text.contains("tell please") {
-        json!({"role": "assistant", "content": format!("your key is {KEY}, I was sent: {head}")})
-    } else if last["role"] == "tool" {
-        json!({"role": "assistant", "content": "looked"})
-    } else {
-        let function = json!({"name": "run", "arguments": json!({"command": LOOK}).to_string()});
-        let call = json!([{"id": "c1", "type": "function", "function": function}]);
-        json!({"role": "assistant", "content": null, "tool_calls": call})
-    };
-    ("200 OK", json!({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}))
+/// The last thing that was said to the endpoint, in whatever dialect.
+fn last(body: &Value) -> &Value {
+    let lists = ["messages", "input", "contents"].iter().filter_map(|name| body[name].as_array());
+    lists.flatten().next_back().expect("a message")
 }
 
-fn start(folder: &Folder, endpoint: &Endpoint) -> Server {
+/// The longest text in it: what a tool returned.
+fn longest(value: &Value) -> &str {
+    match value {
+        Value::String(text) => text,
+        Value::Array(items) => items.iter().map(longest).max_by_key(|it| it.len()).unwrap_or(""),
+        Value::Object(fields) => {
+            fields.values().map(longest).max_by_key(|it| it.len()).unwrap_or("")
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => "",
+    }
+}
+
+/// What the endpoint says or does.
+enum Says {
+    Text(String),
+    Look,
+}
+
+/// What is answered: the last thing that was said decides, and the path which dialect.
+fn answer(head: &str, body: &Value) -> (&'static str, Value) {
+    let last = last(body).to_string();
+    let is_result = ["\"tool\"", "tool_result", "function_call_output", "functionResponse"];
+    let says = if last.contains("fail please") {
+        return ("400 Bad Request", json!({"error": {"message": format!("bad: {head}")}}));
+    } else if last.contains("refuse please") {
+        return ("401 Unauthorized", json!({"error": {"message": format!("bad: {head}")}}));
+    } else if last.contains("tell please") {
+        Says::Text(format!("your key is {KEY}, I was sent: {head}"))
+    } else if is_result.iter().any(|sign| last.contains(sign)) {
+        Says::Text("looked".to_owned())
+    } else {
+        Says::Look
+    };
+    ("200 OK", in_dialect(head.split(' ').nth(1).expect("a path"), says))
+}
+
+fn in_dialect(path: &str, says: Says) -> Value {
+    let arguments = json!({"command": LOOK});
+    match (path.split('?').next().expect("a path"), says) {
+        ("/v1/messages", says) => {
+            let (block, stop) = match says {
+                Says::Text(text) => (json!({"type": "text", "text": text}), "end_turn"),
+                Says::Look => (
+                    json!({"type": "tool_use", "id": "c1", "name": "run", "input": arguments}),
+                    "tool_use",
+                ),
+            };
+            json!({"type": "message", "role": "assistant", "content": [block], "stop_reason": stop})
+        }
+        ("/v1/responses", says) => {
+            let item = match says {
+                Says::Text(text) => {
+                    json!({"type": "message", "content": [{"type": "output_text", "text": text}]})
+                }
+                Says::Look => json!({
+                    "type": "function_call", "call_id": "c1", "name": "run",
+                    "arguments": arguments.to_string(),
+                }),
+            };
+            json!({"status": "completed", "output": [item]})
+        }
+        ("/v1/chat/completions", says) => {
+            let message = match says {
+                Says::Text(text) => json!({"role": "assistant", "content": text}),
+                Says::Look => {
+                    let function = json!({"name": "run", "arguments": arguments.to_string()});
+                    let call = json!([{"id": "c1", "type": "function", "function": function}]);
+                    json!({"role": "assistant", "content": null, "tool_calls": call})
+                }
+            };
+            json!({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
+        }
+        (_, says) => {
+            let part = match says {
+                Says::Text(text) => json!({"text": text}),
+                Says::Look => json!({"functionCall": {"name": "run", "args": arguments}}),
+            };
+            let content = json!({"role": "model", "parts": [part]});
+            json!({"candidates": [{"content": content, "finishReason": "STOP"}]})
+        }
+    }
+}
+
+fn start(folder: &Folder, endpoint: &Endpoint, api: &str) -> Server {
     Start::on(folder)
         .arg("--log")
         .arg("debug")
         .setting("model.url", &endpoint.url)
+        .setting("model.api", api)
         .setting("model.name", "scripted")
         .setting("model.key", KEY)
         .server()
@@ -130,22 +200,39 @@ fn holders(folder: &Path, found: &mut Vec<String>) {
 }
 
 #[tokio::test]
-async fn the_key_reaches_the_endpoint_and_is_seen_nowhere_else() {
+async fn the_key_reaches_an_endpoint_of_chat_completions_and_is_seen_nowhere_else() {
+    check("openai", &format!("authorization: bearer {KEY}")).await;
+}
+
+#[tokio::test]
+async fn the_key_reaches_an_endpoint_of_responses_and_is_seen_nowhere_else() {
+    check("responses", &format!("authorization: bearer {KEY}")).await;
+}
+
+#[tokio::test]
+async fn the_key_reaches_an_endpoint_of_anthropic_and_is_seen_nowhere_else() {
+    check("anthropic", &format!("x-api-key: {KEY}")).await;
+}
+
+#[tokio::test]
+async fn the_key_reaches_an_endpoint_of_gemini_and_is_seen_nowhere_else() {
+    check("gemini", &format!("x-goog-api-key: {KEY}")).await;
+}
+
+/// An agent looks for the key of an endpoint of this dialect, which is sent in this header.
+async fn check(api: &str, header: &str) {
     let (folder, endpoint) = (Folder::new(), Endpoint::start());
-    let server = start(&folder, &endpoint);
+    let server = start(&folder, &endpoint, api);
     let me = server.client();
     let looked = me.turn(json!({"prompt": "look around"})).await.ok();
     assert_eq!(looked.reply(), "looked");
     let asked = endpoint.asked();
-    let with_key = format!("bearer {KEY}");
     assert!(asked.len() >= 2, "{asked:#?}");
     for Asked { head, body } in &asked {
-        assert!(head.to_lowercase().contains(&with_key), "the endpoint gets its key: {head}");
+        assert!(head.to_lowercase().contains(header), "the endpoint gets its key: {head}");
         assert!(!body.to_string().contains(KEY), "what the agent sent: {body:#}");
     }
-    let told = asked.last().expect("asked").body["messages"].clone();
-    let result = told.as_array().and_then(|all| all.last()).expect("a message")["content"].clone();
-    let result = result.as_str().expect("text").to_owned();
+    let result = longest(last(&asked.last().expect("asked").body)).to_owned();
     assert!(result.contains("REMIT_GATE_URL="), "the environment was looked at: {result}");
     if backend() == "native" {
         let lines: Vec<_> = result.lines().collect();

@@ -108,6 +108,7 @@ impl House {
             tasks: tasks.clone(),
             workspaces: workspaces.clone(),
             settings: Settings {
+                budget: model::Budget::default(),
                 queue: options.queue,
                 limits: options.limits,
                 runner: runner.name.clone(),
@@ -134,6 +135,7 @@ impl House {
 
     pub(crate) fn message(&self, session: Option<SessionId>, prompt: &str) -> Message {
         Message {
+            budget: model::Budget::default(),
             principal: self.principal(),
             subject: self.person.id,
             session,

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use crate::chat::{self, Ask, Place};
+use crate::cli::Budget;
 use crate::client::Client;
 use crate::command::run::new_turn;
 use crate::say::safe;
@@ -112,6 +113,7 @@ impl Trial<'_> {
             workspace: None,
             permissions: None,
             untested: true,
+            budget: Budget::default(),
         })
     }
 
