@@ -30,6 +30,7 @@ impl Ground<'_> {
     /// Every step may be repeated: a first start that was killed is finished by the next. Keys whose
     /// profile is lost cannot be shown again, so new ones are made.
     pub(crate) async fn prepare(&self, url: &str) -> anyhow::Result<(Profile, UserId)> {
+        self.finish_removals().await?;
         let person = self.person().await?;
         let home = self.home(&person).await?;
         let known = Profile::read(self.data)?;
@@ -44,6 +45,15 @@ impl Ground<'_> {
         };
         profile.write(self.data)?;
         Ok((profile, person.id))
+    }
+
+    /// Removes the folders of workspaces that an earlier server had begun to remove.
+    async fn finish_removals(&self) -> anyhow::Result<()> {
+        for id in self.directory.removed().await? {
+            self.workspaces.remove(id).await?;
+            self.directory.forget_removed(id).await?;
+        }
+        Ok(())
     }
 
     async fn person(&self) -> anyhow::Result<Person> {

@@ -80,6 +80,8 @@ pub enum Asks {
     DecideProposal,
     /// To say what a workspace is for.
     ConfigureWorkspace,
+    /// To delete a workspace.
+    DeleteWorkspace,
     /// To make a workspace.
     CreateWorkspace,
     /// To have a workspace among one's own, or not any more.
@@ -123,6 +125,7 @@ impl Asks {
             Self::WriteWorkspace => Action::WriteWorkspace { role },
             Self::DecideProposal => Action::DecideProposal { role },
             Self::ConfigureWorkspace => Action::ConfigureWorkspace { role },
+            Self::DeleteWorkspace => Action::DeleteWorkspace { role },
             Self::CreateWorkspace => Action::CreateWorkspace { owner },
             Self::UseWorkspace => Action::UseWorkspace { role },
             Self::ReadMembers => Action::ReadMembers { role },
@@ -274,6 +277,8 @@ routes! {
     Post   "/agent/workspace/init"            WriteWorkspace => own::init;
     /// Make a workspace.
     Post   "/agent/workspace/new"             CreateWorkspace => own::create;
+    /// Delete a workspace for good, with its history, its proposals and the conversations at home there.
+    Delete "/agent/workspace"                 DeleteWorkspace => own::delete;
     /// Which workspaces are part of conversations that name none.
     Get    "/agent/workspace/attached"        ReadWorkspace => own::attached;
     /// Make a workspace part of conversations that name none.

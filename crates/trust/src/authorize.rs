@@ -129,6 +129,11 @@ pub enum Action {
         /// What the asker is in it.
         role: Option<Role>,
     },
+    /// Delete a workspace for good, with the conversations at home there.
+    DeleteWorkspace {
+        /// What the asker is in it.
+        role: Option<Role>,
+    },
     /// Take a workspace into one's conversations, out of them, or leave it for good.
     UseWorkspace {
         /// What the asker is in it.
@@ -240,7 +245,9 @@ pub fn authorize(principal: &Principal, action: &Action) -> Decision {
         Action::WriteWorkspace { role } | Action::DecideProposal { role } => {
             first_of([works(principal), at_least(principal, *role, Role::Contributor)])
         }
-        Action::ConfigureWorkspace { role } | Action::ManageMembers { role } => {
+        Action::ConfigureWorkspace { role }
+        | Action::DeleteWorkspace { role }
+        | Action::ManageMembers { role } => {
             first_of([works(principal), at_least(principal, *role, Role::Owner)])
         }
         Action::AnswerInvite => works(principal),
@@ -414,6 +421,7 @@ mod tests {
         check_roles(|role| Action::DecideProposal { role }, writers);
         let owners = [not_yours, too_low, too_low, Allow, no_agent, Allow];
         check_roles(|role| Action::ConfigureWorkspace { role }, owners);
+        check_roles(|role| Action::DeleteWorkspace { role }, owners);
         check_roles(|role| Action::ManageMembers { role }, owners);
     }
 

@@ -9,6 +9,7 @@ mod schema;
 mod sealing;
 
 mod directory;
+mod erase;
 mod invites;
 mod members;
 mod proposals;
@@ -34,7 +35,7 @@ use engine::port::{
     Accepted, Append, Charge, Charged, Departure, Directory, DispatchQuery, Durability, Followed,
     Invite, Key, KeyHash, Ledger, LedgerError, Login, Member, MemberChange, Membership,
     Memberships, ModelCall, NewDispatch, NewTurn, Page, Person, ProposalQuery, ProposalRecord,
-    Proposals, Record, Usage, UsageBook, UsageQuery, UsageRow, Workspace,
+    Proposals, Record, Removal, Usage, UsageBook, UsageQuery, UsageRow, Workspace,
 };
 use model::{
     CommitId, DispatchId, Entry, Event, EventId, InviteId, KeyId, Proposal, ProposalId, Role,
@@ -232,6 +233,18 @@ impl Directory for SqliteLedger {
 
     async fn add_workspace(&self, workspace: Workspace) -> Result<Workspace, LedgerError> {
         self.change(move |c| directory::add_workspace(c, &workspace)).await
+    }
+
+    async fn remove_workspace(&self, id: WorkspaceId) -> Result<Removal, LedgerError> {
+        self.change(move |c| erase::workspace(c, id)).await
+    }
+
+    async fn removed(&self) -> Result<Vec<WorkspaceId>, LedgerError> {
+        self.readers.read(erase::removed).await
+    }
+
+    async fn forget_removed(&self, id: WorkspaceId) -> Result<(), LedgerError> {
+        self.change(move |c| erase::forget(c, id)).await
     }
 
     async fn workspace(&self, id: WorkspaceId) -> Result<Option<Workspace>, LedgerError> {

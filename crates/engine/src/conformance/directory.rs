@@ -3,7 +3,7 @@
 use model::{KeyId, WorkspaceName};
 
 use super::fixture::{Ids, at};
-use crate::port::{Directory, Key, KeyHash, LedgerError, Login, Person, Scope, Workspace};
+use crate::port::{Directory, Key, KeyHash, LedgerError, Login, Person, Removal, Scope, Workspace};
 
 /// Checks every promise, each with a directory from `fresh`, which may share its store.
 ///
@@ -15,6 +15,7 @@ pub async fn directory<D: Directory>(fresh: impl AsyncFn() -> D) {
     a_login_is_found_by_its_hash_until_removed_or_over(&fresh().await).await;
     a_workspace_is_added_once_by_name_for_its_owner(&fresh().await).await;
     an_id_is_given_once(&fresh().await).await;
+    a_removed_workspace_is_gone_and_remembered_until_its_folder_is(&fresh().await).await;
 }
 
 fn person(ids: &Ids, ms: u64) -> Person {
@@ -128,6 +129,36 @@ async fn a_workspace_is_added_once_by_name_for_its_owner(directory: &impl Direct
     let of_jane = directory.workspaces(jane.id).await.expect("readable");
     assert_eq!(of_jane, [notes, home], "oldest first");
     assert_eq!(directory.workspaces(joe.id).await.expect("readable"), [of_joe]);
+}
+
+async fn a_removed_workspace_is_gone_and_remembered_until_its_folder_is(
+    directory: &impl Directory,
+) {
+    let ids = Ids::new();
+    let jane = directory.add_person(person(&ids, 1)).await.expect("new");
+    let home = directory.add_workspace(workspace(&ids, &jane, "home", 1)).await.expect("new");
+    let notes = directory.add_workspace(workspace(&ids, &jane, "notes", 2)).await.expect("new");
+    let removal = directory.remove_workspace(home.id).await.expect("answered");
+    assert_eq!(removal, Removal::Home);
+    assert_eq!(directory.workspaces(jane.id).await.expect("readable").len(), 2);
+    let removal = directory.remove_workspace(notes.id).await.expect("answered");
+    assert_eq!(removal, Removal::Done);
+    assert_eq!(directory.workspace(notes.id).await.expect("readable"), None);
+    assert_eq!(directory.workspaces(jane.id).await.expect("readable"), [home]);
+    assert_eq!(directory.role(notes.id, jane.id).await.expect("readable"), None);
+    assert_eq!(directory.removed().await.expect("readable"), [notes.id]);
+    let removal = directory.remove_workspace(notes.id).await.expect("answered");
+    assert_eq!(removal, Removal::Unknown);
+    for _ in 0..2 {
+        directory.forget_removed(notes.id).await.expect("written");
+        assert_eq!(directory.removed().await.expect("readable"), []);
+    }
+    let again = workspace(&ids, &jane, "notes", 3);
+    assert_eq!(
+        directory.add_workspace(again.clone()).await.expect("new"),
+        again,
+        "the name is free"
+    );
 }
 
 async fn an_id_is_given_once(directory: &impl Directory) {

@@ -75,6 +75,19 @@ pub struct Workspace {
     pub created: Time,
 }
 
+/// What became of a workspace that is to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// It is gone, with its members, invitations and proposals, and the conversations at home there.
+    Done,
+    /// There is no such workspace.
+    Unknown,
+    /// It is its owner's home: the oldest of those that are theirs by name. Nothing was changed.
+    Home,
+    /// So many dispatches of conversations at home there are not over. Nothing was changed.
+    Live(u64),
+}
+
 /// People, their keys and logins, their workspaces, and who is what in these.
 #[async_trait]
 pub trait Directory: Memberships {
@@ -114,6 +127,17 @@ pub trait Directory: Memberships {
     /// Adds a workspace with its owner as its only member, or finds the owner's one of that name. The
     /// first one of a person is part of their conversations from then on; others are once it is said.
     async fn add_workspace(&self, workspace: Workspace) -> Result<Workspace, LedgerError>;
+
+    /// Removes a workspace and all that is told of it, and of conversations at home there. What its folder
+    /// holds is the caller's to remove; until [`forget_removed`](Self::forget_removed), it is told by
+    /// [`removed`](Self::removed).
+    async fn remove_workspace(&self, id: WorkspaceId) -> Result<Removal, LedgerError>;
+
+    /// Workspaces that were removed and whose folders may still be there.
+    async fn removed(&self) -> Result<Vec<WorkspaceId>, LedgerError>;
+
+    /// Takes note that the folder of a removed workspace is gone.
+    async fn forget_removed(&self, id: WorkspaceId) -> Result<(), LedgerError>;
 
     /// One workspace.
     async fn workspace(&self, id: WorkspaceId) -> Result<Option<Workspace>, LedgerError>;

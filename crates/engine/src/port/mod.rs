@@ -14,7 +14,7 @@ pub use backend::{
     Stats, Wall,
 };
 pub use clock::{Clock, IdSource};
-pub use directory::{Directory, Key, KeyHash, Login, Person, Scope, Workspace};
+pub use directory::{Directory, Key, KeyHash, Login, Person, Removal, Scope, Workspace};
 pub use gate::{Caller, Gate, OpenGate, Report};
 pub use ledger::{
     Accepted, Append, DispatchQuery, Durability, Idempotency, Ledger, LedgerError, NewDispatch,

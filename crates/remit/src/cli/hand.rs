@@ -137,6 +137,18 @@ pub(crate) enum Hand {
         #[command(flatten)]
         server: Server,
     },
+    /// Delete a workspace for good, with its history and the conversations at home there.
+    ///
+    /// If it is encrypted, its key goes first: every copy of it, in whatever backup, is lost.
+    Delete {
+        /// A workspace by name or id.
+        name: String,
+        /// That it is meant.
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        server: Server,
+    },
     /// Say in one line what a workspace is for.
     Purpose {
         text: String,
@@ -231,6 +243,7 @@ impl Hand {
             | Self::Clone { server, .. }
             | Self::Activate { server, .. }
             | Self::Deactivate { server, .. }
+            | Self::Delete { server, .. }
             | Self::Join { server, .. } => About::Server(server),
             Self::Tree { place, .. }
             | Self::Cat { place, .. }

@@ -62,6 +62,7 @@ pub(crate) async fn run(config: &Config, verb: Hand, as_json: bool) -> anyhow::R
         Hand::Deactivate { name, .. } => {
             desk.shown("deactivate", &json!({"workspace": name}), "name").await
         }
+        Hand::Delete { name, yes, .. } => desk.delete(&name, yes).await,
         Hand::Purpose { text, .. } => {
             desk.shown("purpose", &json!({"purpose": text}), "purpose").await
         }
@@ -145,6 +146,18 @@ impl Desk<'_> {
 
     fn rows(&self, items: &Value, fields: &[&str]) -> anyhow::Result<()> {
         say::list(&items.as_array().cloned().unwrap_or_default(), fields, self.as_json)
+    }
+
+    async fn delete(&self, name: &str, yes: bool) -> anyhow::Result<()> {
+        if !yes {
+            let what =
+                format!("`{name}` would be gone for good, with its history and conversations");
+            return Err(Failed::new(Exit::Usage, what).next("say --yes if that is meant").into());
+        }
+        let path = with_query("/agent/workspace", &[("workspace", Some(name))]);
+        self.client.ask(Method::DELETE, &path, None).await?;
+        say::talk(format!("`{name}` is gone"));
+        Ok(())
     }
 
     async fn list(&self) -> anyhow::Result<()> {

@@ -261,3 +261,50 @@ async fn another_master_key_opens_everything_and_the_old_one_nothing() {
     let keys = seal::FileKeys::open(&key).expect("readable").expect("there");
     assert!(!keys.has_older());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_workspace_is_lost_with_every_copy_of_it() {
+    if backend() != "native" {
+        return;
+    }
+    let (folder, memory) = (Folder::new(), Memory::new());
+    let server = encrypted(&folder, &memory).server();
+    let me = server.client();
+    let made = me.post("/agent/workspace/new", json!({"name": "secret"})).await.ok();
+    let id = made["id"].as_str().expect("an id").to_owned();
+    me.put("by-hand.md", "canaryhand", &id).await;
+    let unit = json!({
+        "runner": "remit",
+        "workspaces": [{"id": id, "mode": "rw"}],
+        "trigger": "message",
+        "start": {"entrypoint": {"inline": "append canarysaid to canaryname.md"}},
+    });
+    let dispatch = me.post("/agent/invocations", unit).await.ok();
+    let dispatch = dispatch["workload_id"].as_str().expect("an id").to_owned();
+    me.until(&dispatch, "idle").await;
+    let delete = "/agent/workspace?workspace=secret";
+    assert_eq!(me.delete(delete).await.status, 409, "its dispatch is not over");
+    assert_eq!(me.delete("/agent/workspace?workspace=home").await.status, 409, "the home stays");
+    assert_eq!(me.delete("/agent/workspace").await.status, 422, "which one?");
+    me.post(&format!("/agent/dispatches/{dispatch}/cancel"), json!({})).await.ok();
+    me.until(&dispatch, "ended").await;
+    let sealed = folder.data().join("sealed").join(&id);
+    let copy = folder.path().join("copy");
+    let copied = std::process::Command::new("cp").arg("-a").arg(&sealed).arg(&copy).status();
+    assert!(copied.expect("copied").success());
+    let ran = folder.run(&["ws", "delete", "secret"]);
+    assert_eq!(ran.code, Some(2), "it asks: {ran:?}");
+    folder.run(&["ws", "delete", "secret", "--yes"]).ok();
+    assert!(!sealed.exists());
+    assert!(!memory.holds(&format!("workspaces/{id}.git")));
+    assert_eq!(me.get(&format!("/agent/dispatches/{dispatch}")).await.status, 404);
+    assert_eq!(me.get("/agent/workspace/tree?workspace=secret").await.status, 404);
+    // Whoever has a copy of everything but the key, which is gone everywhere, has nothing.
+    std::fs::remove_file(copy.join("key")).expect("the key that was destroyed");
+    let keys = seal::FileKeys::open(&folder.data().join("master.key")).expect("readable");
+    let keys = std::sync::Arc::new(keys.expect("there"));
+    std::fs::rename(&copy, &sealed).expect("put back");
+    let ring = seal::Keyring::new(keys, &folder.data().join("sealed")).expect("opens");
+    assert!(ring.key(id.parse().expect("an id")).is_err());
+    assert!(server.stop().success());
+}

@@ -59,6 +59,8 @@ const EXPECTED: &[(&str, &str, [u16; 5])] = &[
     ("POST", "/agent/workspace/revert", [401, 404, 403, 200, 200]),
     ("POST", "/agent/workspace/init", [401, 404, 403, 201, 201]),
     ("POST", "/agent/workspace/new", [401, 201, 403, 201, 201]),
+    // It is the subject's home.
+    ("DELETE", "/agent/workspace", [401, 404, 403, 409, 409]),
     ("GET", "/agent/workspace/attached", [401, 200, 200, 200, 200]),
     ("POST", "/agent/workspace/activate", [401, 404, 403, 200, 404]),
     ("POST", "/agent/workspace/deactivate", [401, 404, 403, 200, 404]),
@@ -185,7 +187,7 @@ async fn status(
     if asked.ends_with("/events") {
         asked.push_str("?follow=false");
     }
-    if path.starts_with("/agent/workspace/") {
+    if path == "/agent/workspace" || path.starts_with("/agent/workspace/") {
         asked.push_str(&query(path, things));
     }
     let mut body = body(path, things);

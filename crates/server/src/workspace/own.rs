@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::{Extension, Json};
-use engine::port::{Membership, Workspace};
+use engine::port::{Membership, Removal, Workspace};
 use engine::workspaces::files::FileWrite;
 use engine::workspaces::template::Template;
 use model::limit::MOUNTS_MAX;
@@ -14,7 +14,7 @@ use trust::Action;
 use super::{Place, Which, WorkspaceView, hand, person, show, unknown};
 use crate::access::Caller;
 use crate::admin::HOME;
-use crate::answer::Created;
+use crate::answer::{Created, NoContent};
 use crate::api::Api;
 use crate::body::{JsonBody, OptionalJson, Query};
 use crate::problem::{CONFLICT, INVALID, Problem};
@@ -285,4 +285,43 @@ pub(crate) async fn purpose(
     let place = Place::find(&api, &caller, key.as_deref(), configure).await?;
     api.directory.set_purpose(place.workspace.id, &purpose).await?;
     Ok(Json(Purpose { workspace: place.workspace.id, purpose }))
+}
+
+/// `DELETE /agent/workspace?workspace=`: for good, with the conversations at home there. The key of one that is
+/// encrypted goes first: every copy of it is lost when the answer comes.
+pub(crate) async fn delete(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Query(which): Query<Which>,
+) -> Result<NoContent, Problem> {
+    let Some(key) = which.workspace else {
+        return Err(Problem::new(INVALID, "workspace: say which one is to go"));
+    };
+    let delete = |role| Action::DeleteWorkspace { role };
+    let id = Place::find(&api, &caller, Some(&key), delete).await?.workspace.id;
+    let members = api.directory.members(id).await?;
+    let (all, dispatcher) = (api.clone(), api.dispatcher.clone());
+    api.finish(async move {
+        match all.directory.remove_workspace(id).await? {
+            Removal::Done => {}
+            Removal::Unknown => return Err(unknown(&key)),
+            Removal::Home => {
+                return Err(Problem::new(CONFLICT, "this is the home of its owner, and stays"));
+            }
+            Removal::Live(live) => {
+                let words = format!(
+                    "{live} dispatches of conversations at home there are not over; cancel them first"
+                );
+                return Err(Problem::new(CONFLICT, words));
+            }
+        }
+        for member in members {
+            // What lives over it elsewhere is over when this returns.
+            dispatcher.ask_members_again(member.person.id).await;
+        }
+        all.workspaces.remove(id).await?;
+        all.directory.forget_removed(id).await?;
+        Ok(NoContent)
+    })
+    .await?
 }
