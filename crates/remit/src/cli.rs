@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use hand::Hand;
+pub(crate) use hand::{Hand, Outside, TokenFile};
 
 /// Runs untrusted agents in sandboxes over git folders.
 ///

@@ -145,6 +145,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "how long a proposal can be approved",
     ),
     setting(
+        "workspaces.remotes",
+        Kind::List,
+        None,
+        "hosts whose repositories workspaces may follow, as `github.com`; none where absent",
+    ),
+    setting(
         "log.filter",
         Kind::Text,
         None,

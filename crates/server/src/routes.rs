@@ -13,7 +13,7 @@ use trust::Action;
 use crate::access::{Desk, identify};
 use crate::api::{Api, Parts};
 use crate::problem::{Form, METHOD, NOT_FOUND, Problem, in_words};
-use crate::workspace::{diff, files, history, invites, knowledge, members, own, upload};
+use crate::workspace::{diff, files, history, invites, knowledge, members, own, remote, upload};
 use crate::{admin, catalog, chat, dispatches, events, git, invocations, keys, login, pages};
 use crate::{permissions, proposals, security, sessions, usage, workspace};
 
@@ -212,6 +212,11 @@ routes! {
     Post   "/agent/workspace/init"            WriteWorkspace => own::init;
     Post   "/agent/workspace/new"             CreateWorkspace => own::create;
     Get    "/agent/workspace/attached"        ReadWorkspace => own::attached;
+    Post   "/agent/workspace/attach"          CreateWorkspace => remote::attach;
+    Post   "/agent/workspace/swap"            CreateWorkspace => remote::swap;
+    Post   "/agent/workspace/publish"         ConfigureWorkspace => remote::publish;
+    Post   "/agent/workspace/push"            WriteWorkspace => remote::push;
+    Post   "/agent/workspace/pull"            WriteWorkspace => remote::pull;
     Post   "/agent/workspace/activate"        UseWorkspace  => own::activate;
     Post   "/agent/workspace/deactivate"      UseWorkspace  => own::deactivate;
     Post   "/agent/workspace/purpose"         ConfigureWorkspace => own::purpose;

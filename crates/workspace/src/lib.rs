@@ -17,6 +17,7 @@ mod delta;
 mod error;
 mod fill;
 mod flag;
+mod foreign;
 mod git;
 mod history;
 mod id;
@@ -60,7 +61,7 @@ pub use patch::{
 pub use path::{Shown, TreePath};
 pub use point::{Point, Probe};
 pub use policy::{Limits, Reason, Refusal, Refusals};
-pub use receive::{Quarantine, Received, Why};
+pub use receive::{Incoming, Origin, Quarantine, Received, Why};
 pub use repository::{Repository, Seed};
 pub use review::{Review, Reviewed};
 pub use root::{EntryKind, Root, RootError};

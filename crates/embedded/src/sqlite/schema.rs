@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("004_proposals.sql"),
     include_str!("005_usage.sql"),
     include_str!("006_sealing.sql"),
+    include_str!("007_remotes.sql"),
 ];
 
 /// Statements that each connection keeps prepared.

@@ -22,7 +22,7 @@ pub struct Hand {
 }
 
 impl Hand {
-    fn attribution(&self) -> Attribution {
+    pub(super) fn attribution(&self) -> Attribution {
         let id: UserId = self.person.id;
         let facts = [
             ("Subject", id.to_string()),
@@ -234,6 +234,18 @@ impl Workspaces {
                 Some(from) => repository.history(from, path.as_ref(), count),
                 None => Ok(History { records: vec![], next: None }),
             }
+        })
+        .await
+    }
+
+    /// Whether a commit is part of a workspace's history.
+    pub async fn is_revision(
+        &self,
+        id: WorkspaceId,
+        commit: CommitId,
+    ) -> Result<bool, WorkspacesError> {
+        self.with(id, "look for a commit", move |repository| {
+            theirs(&commit).map_or(Ok(false), |commit| repository.is_in_history(commit))
         })
         .await
     }

@@ -1,11 +1,13 @@
-//! What somebody pushes by git: unpacked in a quarantine, taken in by the committer's policy.
+//! What somebody pushes by git, or pulls from outside: unpacked in a quarantine, taken in by the committer's policy.
 
 use std::path::PathBuf;
 
 use model::{CommitId, WorkspaceId};
-use workspace::{Quarantine, Received, Why};
+pub use workspace::Origin;
+use workspace::{Incoming, Quarantine, Received, Why};
 
-use super::{Workspaces, WorkspacesError, theirs, view};
+use super::files::Hand;
+use super::{Workspaces, WorkspacesError, theirs};
 
 /// A push that was not taken, in words for the person. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +21,19 @@ pub enum NotTaken {
     /// The workspace cannot be written.
     #[error("the workspace cannot be written")]
     Workspace(#[from] WorkspacesError),
+}
+
+/// What is to be taken in of a quarantine.
+#[derive(Debug)]
+pub struct Taking {
+    /// The newest commit, as whoever sent it knew it.
+    pub from: CommitId,
+    /// What it is to become.
+    pub tip: CommitId,
+    /// From where it comes.
+    pub origin: Origin,
+    /// Who takes it in.
+    pub by: Hand,
 }
 
 impl Workspaces {
@@ -41,14 +56,15 @@ impl Workspaces {
         &self,
         id: WorkspaceId,
         quarantine: Quarantine,
-        from: CommitId,
-        tip: CommitId,
+        taking: Taking,
     ) -> Result<usize, NotTaken> {
+        let Taking { from, tip, origin, by } = taking;
         let (Some(from), Some(tip)) = (theirs(&from), theirs(&tip)) else {
             return Err(NotTaken::Behind);
         };
+        let by = by.attribution();
         let received = self.with(id, "take a push in", move |repository| {
-            repository.receive(&quarantine, [from, tip], view::PLATFORM_EMAIL)
+            repository.receive(&quarantine, &Incoming { from, tip, origin, by: &by })
         });
         match received.await? {
             Received::Done { commits } => Ok(commits),

@@ -25,7 +25,7 @@ fn git(at: &Path, args: &[&str]) -> Output {
 }
 
 #[track_caller]
-fn ok(at: &Path, args: &[&str]) -> String {
+pub(crate) fn ok(at: &Path, args: &[&str]) -> String {
     let output = git(at, args);
     assert!(output.status.success(), "git {args:?}: {output:?}");
     String::from_utf8(output.stdout).expect("text").trim().to_owned()
@@ -33,7 +33,7 @@ fn ok(at: &Path, args: &[&str]) -> String {
 
 /// What git says when it fails.
 #[track_caller]
-fn fails(at: &Path, args: &[&str]) -> String {
+pub(crate) fn fails(at: &Path, args: &[&str]) -> String {
     let output = git(at, args);
     assert!(!output.status.success(), "git {args:?}: {output:?}");
     String::from_utf8_lossy(&output.stderr).into_owned()

@@ -24,6 +24,7 @@ mod login;
 mod permissions;
 mod proposals;
 mod random_kills;
+mod remotes;
 mod secrets;
 mod sharing;
 mod start;

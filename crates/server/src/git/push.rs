@@ -4,7 +4,7 @@ use axum::Extension;
 use axum::body::{Body, BodyDataStream};
 use axum::extract::{Path, State};
 use axum::response::Response;
-use engine::workspaces::push::NotTaken;
+use engine::workspaces::push::{NotTaken, Origin, Taking};
 use futures_util::StreamExt;
 use model::CommitId;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::{find, start, typed};
 use crate::access::Caller;
 use crate::api::Api;
 use crate::problem::{INTERNAL, MALFORMED, Problem, TIMED_OUT, TOO_LARGE};
-use crate::workspace::Place;
+use crate::workspace::{Place, hand};
 
 /// What the commands of a push may have, in bytes.
 const COMMANDS_BYTES_MAX: usize = 64 << 10;
@@ -112,9 +112,10 @@ async fn receive(
     else {
         return Ok(refused(&commands, "not a commit"));
     };
+    let by = hand(api, caller, "Push".to_owned()).await?;
+    let taking = Taking { from, tip: to, origin: Origin::Push, by };
     let workspaces = api.workspaces.clone();
-    let taken =
-        api.finish(async move { workspaces.take_in(id, quarantine, from, to).await }).await?;
+    let taken = api.finish(async move { workspaces.take_in(id, quarantine, taking).await }).await?;
     match taken {
         Ok(commits) => {
             info!(workspace = %id, subject = %caller.subject, commits, "a push was taken in");

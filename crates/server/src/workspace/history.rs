@@ -110,10 +110,13 @@ pub(crate) fn commit(record: &Record) -> Value {
         "message": record.message,
         "trailers": trailers,
     });
-    if !refused.is_empty()
-        && let Some(shown) = shown.as_object_mut()
-    {
-        shown.insert("refused".to_owned(), json!(refused));
+    if let Some(shown) = shown.as_object_mut() {
+        if !refused.is_empty() {
+            shown.insert("refused".to_owned(), json!(refused));
+        }
+        if record.foreign {
+            shown.insert("foreign".to_owned(), json!(true));
+        }
     }
     shown
 }

@@ -9,6 +9,7 @@ pub(crate) mod invites;
 pub(crate) mod knowledge;
 pub(crate) mod members;
 pub(crate) mod own;
+pub(crate) mod remote;
 pub(crate) mod upload;
 
 use axum::http::Uri;
@@ -148,6 +149,7 @@ pub(crate) async fn show(api: &Api, membership: &Membership) -> Result<Value, Pr
     let Membership { workspace, role, active } = membership;
     // One whose folder is missing is listed all the same.
     let head = api.workspaces.head(workspace.id).await.ok().flatten();
+    let remote = api.directory.remote(workspace.id).await?;
     Ok(json!({
         "id": workspace.id,
         "name": workspace.name,
@@ -157,6 +159,7 @@ pub(crate) async fn show(api: &Api, membership: &Membership) -> Result<Value, Pr
         "purpose": workspace.purpose,
         "created": views::time(workspace.created),
         "head": head,
+        "remote": remote.as_ref().map(remote::shown),
     }))
 }
 
