@@ -87,11 +87,12 @@ pub(crate) async fn list(
         limit,
     });
     let page = page.await?;
-    let named = |record: &ProposalRecord| {
+    let mut proposals = vec![];
+    for record in &page.items {
         let found = workspaces.iter().find(|it| it.id == record.proposal.workspace);
-        view(record, found.map(|it| it.name.as_str()).unwrap_or_default(), now)
-    };
-    let proposals: Vec<_> = page.items.iter().map(named).collect();
+        let name = found.map(|it| it.name.as_str()).unwrap_or_default();
+        proposals.push(view(record, role_of_maker(&api, record).await?, name, now));
+    }
     Ok(Json(json!({"proposals": proposals, "more": page.more})))
 }
 
@@ -102,7 +103,8 @@ pub(crate) async fn show(
 ) -> Result<Json<Value>, Problem> {
     let (id, workspace) = find(&api, &caller, &id, |role| Action::ReadWorkspace { role }).await?;
     let shown = api.inbox.show(id).await?;
-    Ok(Json(in_full(&shown, &workspace, api.clock.now())))
+    let maker = role_of_maker(&api, &shown.record).await?;
+    Ok(Json(in_full(&shown, maker, &workspace, api.clock.now())))
 }
 
 #[derive(Debug, Deserialize)]
@@ -158,11 +160,24 @@ pub(crate) async fn approve(
 ) -> Result<Json<Value>, Problem> {
     let mut asked: Approval = body::json(body, INVALID).await?;
     let (id, _) = find(&api, &caller, &id, |role| Action::DecideProposal { role }).await?;
+    let maker = maker(&api, id).await?;
+    find(&api, &caller, &id.to_string(), |role| Action::ApproveProposal { role, maker }).await?;
     let (digest, by) = (std::mem::take(&mut asked.digest), caller.subject);
     let approve = Approve { id, by, digest, choice: asked.choice()? };
     let inbox = api.inbox.clone();
     let commit = api.finish(async move { inbox.approve(approve).await }).await??;
     Ok(Json(json!({"state": "approved", "commit": commit})))
+}
+
+/// What the one for whom a proposal was made is in its workspace now.
+async fn maker(api: &Api, id: ProposalId) -> Result<Option<Role>, Problem> {
+    let record = api.proposals.proposal(id).await?.ok_or_else(|| unknown(&id.to_string()))?;
+    role_of_maker(api, &record).await
+}
+
+async fn role_of_maker(api: &Api, record: &ProposalRecord) -> Result<Option<Role>, Problem> {
+    let it = &record.proposal;
+    Ok(api.directory.role(it.workspace, it.subject).await?)
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -213,7 +228,7 @@ fn unknown(text: &str) -> Problem {
     Problem::new(UNKNOWN_PROPOSAL, words)
 }
 
-fn view(record: &ProposalRecord, workspace: &str, now: Time) -> Value {
+fn view(record: &ProposalRecord, maker: Option<Role>, workspace: &str, now: Time) -> Value {
     let it = &record.proposal;
     json!({
         "id": it.id,
@@ -229,6 +244,7 @@ fn view(record: &ProposalRecord, workspace: &str, now: Time) -> Value {
         "dispatch": it.dispatch,
         "session": it.session,
         "subject": it.subject,
+        "subject_role": maker,
         "launcher": it.launcher,
         "trigger": it.trigger,
         "input_trust": it.trigger.input_trust(),
@@ -254,8 +270,8 @@ fn decided(standing: &Standing) -> Value {
     }
 }
 
-fn in_full(shown: &Shown, workspace: &str, now: Time) -> Value {
-    let mut view = view(&shown.record, workspace, now);
+fn in_full(shown: &Shown, maker: Option<Role>, workspace: &str, now: Time) -> Value {
+    let mut view = view(&shown.record, maker, workspace, now);
     let refused: Vec<_> =
         shown.refused.iter().map(|(path, why)| json!({"path": path, "reason": why})).collect();
     if let Some(view) = view.as_object_mut() {

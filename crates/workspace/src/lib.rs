@@ -61,7 +61,7 @@ pub use patch::{
 pub use path::{Shown, TreePath};
 pub use point::{Point, Probe};
 pub use policy::{Limits, Reason, Refusal, Refusals};
-pub use receive::{Incoming, Origin, Quarantine, Received, Why};
+pub use receive::{Incoming, Origin, Otherwise, Quarantine, Received, Why};
 pub use repository::{Repository, Seed};
 pub use review::{Review, Reviewed};
 pub use root::{EntryKind, Root, RootError};

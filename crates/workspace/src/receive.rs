@@ -9,8 +9,8 @@ use std::{
 };
 
 use crate::{
-    Attribution, CommitId, Error, Limits, Reason, Repository,
-    commit::Move,
+    Attribution, CommitId, Error, Held, Limits, Reason, Refusals, Repository, TreeId,
+    commit::{Move, Moving},
     content::is_sound_attributes,
     git::{
         object::{Commit, Entry, Kind, Tree, mode, parse_commit, parse_tree},
@@ -27,6 +27,12 @@ use crate::{
 
 /// Commits of one push at most.
 const COMMITS_MAX: usize = 10_000;
+
+/// Commits that a held push lists by their subjects.
+const LISTED_MAX: usize = 50;
+
+/// Commits that are looked through for the one that a push was made on.
+const LOOKED_THROUGH_MAX: usize = 100_000;
 
 /// Entries of trees that are looked at in one push at most.
 const VISITS_MAX: usize = 500_000;
@@ -83,6 +89,20 @@ pub struct Incoming<'a> {
     pub origin: Origin,
     /// Who takes it in. The committer's mail address is the platform's.
     pub by: &'a Attribution,
+    /// What becomes of what is no fast-forward.
+    pub otherwise: Otherwise<'a>,
+}
+
+/// What becomes of what is not taken in at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Otherwise<'a> {
+    /// It is refused.
+    Refuse,
+    /// It is held under this name, beside the folder, for somebody to decide: as one change-set on the newest commit
+    /// that both are made on.
+    Hold(&'a str),
+    /// So is a fast-forward.
+    HoldAll(&'a str),
 }
 
 /// What became of a push. Except for `Done`, nothing was changed.
@@ -93,6 +113,8 @@ pub enum Received {
         /// How many commits came.
         commits: usize,
     },
+    /// It waits beside the folder.
+    Held(Held),
     /// What was pushed is not made on the newest commit.
     NotForward,
     /// Somebody else was quicker.
@@ -151,14 +173,22 @@ impl Repository {
         quarantine: &Quarantine,
         incoming: &Incoming<'_>,
     ) -> Result<Received, Error> {
-        let Incoming { from, tip, origin, by } = *incoming;
+        let Incoming { from, tip, origin, by, otherwise } = *incoming;
         let store = Store::open(&quarantine.path.join("objects"))?;
         let mut push = Push::new(self, &store);
-        let (commits, forward) = push.commits(from, tip)?;
+        let New { commits, forward, joints } = push.commits(from, tip)?;
         if commits.len() > COMMITS_MAX {
             return Ok(refused(tip, b"", Why::TooMuch));
         }
-        if !forward && !(origin == Origin::Remote && self.is_only_begun(from)?) {
+        let forward = forward || (origin == Origin::Remote && self.is_only_begun(from)?);
+        let hold_as = match otherwise {
+            Otherwise::Hold(name) if !forward => Some(name),
+            Otherwise::HoldAll(name) => Some(name),
+            Otherwise::Refuse if !forward => return Ok(Received::NotForward),
+            Otherwise::Refuse | Otherwise::Hold(_) => None,
+        };
+        let base = self.newest_of(&joints)?;
+        if hold_as.is_some() && (base.is_none() || commits.is_empty()) {
             return Ok(Received::NotForward);
         }
         let mut foreign = Vec::new();
@@ -174,6 +204,9 @@ impl Repository {
             }
         }
         let stage = push.stage(commits.iter().map(|(id, _)| *id))?;
+        if let (Some(hold_as), Some(base)) = (hold_as, base) {
+            return self.hold_push(stage, (base, hold_as), incoming, &commits);
+        }
         // Before anybody can read them as the folder's.
         self.note_foreign(&foreign, by)?;
         let moved = self.publish(stage, Move { name: MAIN, from: Some(from), to: tip }, None)?;
@@ -182,6 +215,47 @@ impl Repository {
         } else {
             Received::Moved
         })
+    }
+
+    /// Holds what turns `base` into `tip` as one change-set that says what its commits are called.
+    fn hold_push(
+        &self,
+        stage: Stage,
+        (base, hold_as): (CommitId, &str),
+        incoming: &Incoming<'_>,
+        commits: &[(CommitId, Commit)],
+    ) -> Result<Received, Error> {
+        let subject = |commit: &Commit| trailer::split(&commit.message).0;
+        let of_tip = commits.iter().find(|(id, _)| *id == incoming.tip).map(|(_, commit)| commit);
+        let Some(of_tip) = of_tip else { return Ok(Received::NotForward) };
+        let mut message = subject(of_tip);
+        if commits.len() > 1 {
+            message.push_str("\n\n");
+            let listed = commits.iter().take(LISTED_MAX);
+            let lines = listed.map(|(_, commit)| format!("* {}\n", subject(commit)));
+            message.extend(lines);
+        }
+        let by = Attribution { message, ..incoming.by.clone() };
+        let (seen, ours) = (self.tree_of(base)?, TreeId::new(of_tip.tree));
+        if seen == ours {
+            return Ok(Received::NotForward);
+        }
+        let refusals = Refusals::default();
+        let moving = Moving { repository: self, seen, ours, checkout: base, by: &by, refusals };
+        Ok(Received::Held(moving.suggest(stage, hold_as)?))
+    }
+
+    /// The one of these commits of the folder's history that was its newest last.
+    fn newest_of(&self, joints: &[CommitId]) -> Result<Option<CommitId>, Error> {
+        if joints.len() < 2 {
+            return Ok(joints.first().copied());
+        }
+        let mut next = self.head()?;
+        for _ in 0..LOOKED_THROUGH_MAX {
+            let Some(commit) = next.filter(|commit| !joints.contains(commit)) else { break };
+            next = self.commit_of(commit)?.parents.first().copied().map(CommitId::new);
+        }
+        Ok(next.filter(|commit| joints.contains(commit)).or(joints.first().copied()))
     }
 
     /// Whether the folder is empty and never held anything.
@@ -215,8 +289,14 @@ struct Push<'a> {
 /// An entry that is refused: its path, and why.
 type Refused = (Vec<u8>, Why);
 
-/// Commits that are new to a folder, and whether they are made on its newest one.
-type New = (Vec<(CommitId, Commit)>, bool);
+/// What is new to a folder.
+struct New {
+    commits: Vec<(CommitId, Commit)>,
+    /// Whether they are made on its newest one.
+    forward: bool,
+    /// The commits of its history that they are made on.
+    joints: Vec<CommitId>,
+}
 
 impl<'a> Push<'a> {
     fn new(ours: &'a Repository, incoming: &'a Store) -> Self {
@@ -240,14 +320,15 @@ impl<'a> Push<'a> {
     /// and is no part of that history (what waits for somebody, sessions) is as new as any other.
     fn commits(&self, from: CommitId, tip: CommitId) -> Result<New, Error> {
         let (mut new, mut waiting, mut seen) = (Vec::new(), vec![tip], HashSet::from([tip]));
-        let mut forward = false;
-        let known = self.ours.store.known();
+        let (mut forward, mut joints) = (false, Vec::new());
         while let Some(id) = waiting.pop() {
             if id == from {
                 forward = true;
+                joints.push(id);
                 continue;
             }
-            if known.has(id.raw()) && self.ours.is_in_history(id)? {
+            if self.ours.is_in_history(id)? {
+                joints.push(id);
                 continue;
             }
             let Some(raw) = self.incoming.find(Kind::Commit, id.raw())? else {
@@ -261,7 +342,7 @@ impl<'a> Push<'a> {
                 break;
             }
         }
-        Ok((new, forward))
+        Ok(New { commits: new, forward, joints })
     }
 
     fn tree(&self, id: &Oid) -> Result<Tree, Error> {

@@ -28,7 +28,7 @@ use crate::git_program::{GitProgram, Outward};
 use crate::port::IdSource;
 use crate::task::Tasks;
 use crate::workspaces::files::Hand;
-use crate::workspaces::push::{NotTaken, Taking};
+use crate::workspaces::push::{Landing, NotTaken, Taken, Taking};
 use crate::workspaces::{Workspaces, WorkspacesError};
 
 /// How long one fetch or push may take.
@@ -243,13 +243,15 @@ impl Outside {
         if self.workspaces.is_revision(id, tip.clone()).await? {
             return Ok(Pulled { commit: head, commits: 0 });
         }
-        let taking = Taking { from: head, tip: tip.clone(), origin: Origin::Remote, by };
+        let (from, origin, landing) = (head, Origin::Remote, Landing::Forward);
+        let taking = Taking { from, tip: tip.clone(), origin, by, landing };
         let taken = self.workspaces.take_in(id, quarantine, taking).await;
-        let commits = taken.map_err(|why| match why {
+        let taken = taken.map_err(|why| match why {
             NotTaken::Behind => RemoteError::Diverged,
             NotTaken::Workspace(cause) => cause.into(),
             why @ NotTaken::Refused(_) => RemoteError::NotTaken(why),
         })?;
+        let Taken::Forward(commits) = taken else { return Err(RemoteError::Diverged) };
         tracing::info!(workspace = %id, commits, "a remote was pulled from");
         Ok(Pulled { commit: tip, commits })
     }

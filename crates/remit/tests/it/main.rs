@@ -29,6 +29,7 @@ mod secrets;
 mod sharing;
 mod start;
 mod stops;
+mod suggestions;
 mod two_servers;
 mod usage;
 mod workspaces;

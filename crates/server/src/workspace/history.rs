@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::Uri;
 use axum::{Extension, Json};
+use engine::workspaces::files::NotChanged;
 use engine::workspaces::{Record, Signature};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -15,7 +16,7 @@ use super::{Place, hand, revision};
 use crate::access::Caller;
 use crate::api::Api;
 use crate::body;
-use crate::problem::{INVALID, Problem};
+use crate::problem::{CONFLICT, INVALID, Problem};
 use crate::views;
 
 /// How many commits one list has where nobody says.
@@ -85,8 +86,20 @@ pub(crate) async fn revert(
         commit.parse().map_err(|bad: model::id::BadId| Problem::new(INVALID, bad.to_string()))?;
     let by = hand(&api, &caller, String::new()).await?;
     let (workspaces, id) = (api.workspaces.clone(), place.workspace.id);
-    let undone = api.finish(async move { workspaces.undo(id, commit, by).await }).await?;
-    Ok(Json(json!({"revision": undone?})))
+    let inbox = api.inbox.clone();
+    let undone = api.finish(async move {
+        match workspaces.undo(id, commit, by).await {
+            Ok(revision) => Ok(revision),
+            Err(NotChanged::Waits { paths, held }) => {
+                let proposal = inbox.write_by_hand(held).await?.proposal.id;
+                let paths = paths.join(", ");
+                let words = format!("{paths} changed since: it waits as proposal {proposal}");
+                Err(Problem::new(CONFLICT, words).with("proposal", json!(proposal)))
+            }
+            Err(why) => Err(why.into()),
+        }
+    });
+    Ok(Json(json!({"revision": undone.await??})))
 }
 
 /// A commit as outsiders see it.

@@ -199,6 +199,7 @@ impl From<NotChanged> for Problem {
                 let words = format!("{words}; read it again, then write on that revision");
                 Self::new(CONFLICT, words).with("current", json!(current))
             }
+            NotChanged::Waits { .. } => Self::new(CONFLICT, words),
             NotChanged::Absent(_) => Self::new(NOT_FOUND, words),
             NotChanged::Occupied(_) => Self::new(CONFLICT, words),
             NotChanged::Refused { reason: "too-large" | "total-too-large", .. } => {
