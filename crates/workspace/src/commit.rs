@@ -15,7 +15,7 @@ use crate::{
     point::Point,
     trailer,
     tree::{self, Trees},
-    walk::{self, Folder, Source},
+    walk::{self, Folder, Ignore, Source},
 };
 
 /// A folder as a sandbox left it.
@@ -143,9 +143,10 @@ impl Repository {
         limits: &Limits,
         cache: &mut StatCache,
     ) -> Result<Delta, Error> {
+        let ignore = Ignore::AsCommitted;
         let folder = match view {
-            View::Overlay(root) => Folder { root, source: Source::Overlay },
-            View::Plain(root) => Folder { root, source: Source::Plain },
+            View::Overlay(root) => Folder { root, source: Source::Overlay, ignore },
+            View::Plain(root) => Folder { root, source: Source::Plain, ignore },
         };
         self.delta_from(self.tree_of(checkout)?, folder, limits, cache)
     }

@@ -21,6 +21,7 @@ mod foreign;
 mod git;
 mod history;
 mod id;
+mod ignore;
 mod merge;
 mod merge3;
 mod overlay;
