@@ -1,5 +1,5 @@
 //! The git program of this host, for its wire protocol alone: in an environment of its own, within
-//! bounds, and only on repositories and quarantines that no agent ever wrote. No hook, no
+//! bounds that hold before it does anything, and only on repositories and quarantines that no agent ever wrote. No hook, no
 //! configuration of a user or of the system, no prompt. It is gone with who started it.
 
 use std::path::{Path, PathBuf};
@@ -7,8 +7,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
+use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use zeroize::Zeroizing;
 
 use crate::task::{TaskKind, Tasks};
 
@@ -42,6 +44,22 @@ const SETTINGS: [&str; 14] = [
 pub struct GitProgram {
     path: PathBuf,
     tasks: Tasks,
+}
+
+/// What a run needs that reaches a remote.
+pub struct Outward<'a> {
+    /// Settings that nobody else may see: they stand in its environment, not among its arguments.
+    pub settings: Vec<(&'a str, Zeroizing<String>)>,
+    /// The largest file that it may write.
+    pub file_bytes_max: u64,
+    /// After that it is killed, whoever waits for it.
+    pub time_max: Duration,
+}
+
+impl std::fmt::Debug for Outward<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outward").field("time_max", &self.time_max).finish_non_exhaustive()
+    }
 }
 
 /// It could not be started.
@@ -86,31 +104,44 @@ impl GitProgram {
         time_max: Duration,
     ) -> Result<GitRun, NotStarted> {
         let mut command = Command::new(&self.path);
-        for setting in SETTINGS {
-            command.arg("-c").arg(setting);
+        settle(&mut command, repository).args(arguments).stderr(Stdio::null());
+        self.run(command, time_max, &[])
+    }
+
+    /// Starts it to reach a remote. Its standard input is empty.
+    pub async fn start_outward(
+        &self,
+        repository: &Path,
+        arguments: &[&str],
+        outward: Outward<'_>,
+    ) -> Result<GitRun, NotStarted> {
+        // It works from its first moment on, so a shell holds it back until its bounds stand.
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "read -r _ && exec \"$@\"", "sh"]).arg(&self.path);
+        settle(&mut command, repository).args(arguments).stderr(Stdio::piped());
+        command.env("GIT_CONFIG_COUNT", outward.settings.len().to_string());
+        for (number, (key, value)) in outward.settings.iter().enumerate() {
+            command.env(format!("GIT_CONFIG_KEY_{number}"), key);
+            command.env(format!("GIT_CONFIG_VALUE_{number}"), &**value);
         }
-        let mut child = command
-            .args(arguments)
-            .env_clear()
-            .env("PATH", "/usr/bin:/bin")
-            .env("HOME", "/nonexistent")
-            .env("LC_ALL", "C")
-            .env("GIT_DIR", repository)
-            .env("GIT_CONFIG_NOSYSTEM", "1")
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_ATTR_NOSYSTEM", "1")
-            .env("GIT_TERMINAL_PROMPT", "0")
-            .env("GIT_OPTIONAL_LOCKS", "0")
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()?;
+        let file_size = (Resource::Fsize, outward.file_bytes_max);
+        let mut run = self.run(command, outward.time_max, &[file_size])?;
+        if let Some(mut stdin) = run.child.stdin.take() {
+            stdin.write_all(b"go\n").await?;
+        }
+        Ok(run)
+    }
+
+    fn run(
+        &self,
+        mut command: Command,
+        time_max: Duration,
+        further: &[(Resource, u64)],
+    ) -> Result<GitRun, NotStarted> {
+        let mut child = command.spawn()?;
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let group = Group(pid);
-        if let Err(error) = bound(pid) {
+        if let Err(error) = bound(pid, further) {
             // Without its bounds it is not to run.
             drop(child.start_kill());
             return Err(NotStarted(error.into()));
@@ -130,11 +161,34 @@ impl GitProgram {
     }
 }
 
+/// What holds for every run: settings, an empty environment, standard streams, a process group of its own.
+fn settle<'a>(command: &'a mut Command, repository: &Path) -> &'a mut Command {
+    for setting in SETTINGS {
+        command.arg("-c").arg(setting);
+    }
+    command
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("HOME", "/nonexistent")
+        .env("LC_ALL", "C")
+        .env("GIT_DIR", repository)
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_ATTR_NOSYSTEM", "1")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .env("GIT_OPTIONAL_LOCKS", "0")
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+}
+
 /// Before it is given anything to work on.
-fn bound(pid: Option<Pid>) -> rustix::io::Result<()> {
+fn bound(pid: Option<Pid>, further: &[(Resource, u64)]) -> rustix::io::Result<()> {
     let limits =
         [(Resource::As, MEMORY_BYTES_MAX), (Resource::Cpu, CPU_SECONDS_MAX), (Resource::Core, 0)];
-    for (resource, max) in limits {
+    for (resource, max) in limits.into_iter().chain(further.iter().copied()) {
         prlimit(pid, resource, Rlimit { current: Some(max), maximum: Some(max) })?;
     }
     Ok(())

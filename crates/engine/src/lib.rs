@@ -10,6 +10,7 @@ pub mod line;
 pub mod port;
 pub mod proposal;
 pub mod recovery;
+pub mod remote;
 pub mod runner;
 pub mod streams;
 mod supervisor;

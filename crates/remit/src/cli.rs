@@ -11,7 +11,7 @@ use clap_complete::Shell;
 
 use crate::exit;
 
-pub(crate) use hand::Hand;
+pub(crate) use hand::{Hand, Outside, TokenFile};
 pub(crate) use verb::{Dispatch, Inbox, Key, Runner, Session, Ws};
 
 /// Runs untrusted agents in sandboxes over git folders.

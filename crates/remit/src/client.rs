@@ -14,6 +14,8 @@ use crate::say::safe;
 const ANSWER: Duration = Duration::from_secs(30);
 /// How long a form may take.
 const FORM: Duration = Duration::from_mins(5);
+/// How long what the server does elsewhere may take: longer than it lets it take.
+const ELSEWHERE: Duration = Duration::from_mins(7);
 /// How long it may take to reach the server.
 const CONNECT: Duration = Duration::from_secs(5);
 /// The longest line of a stream, in bytes.
@@ -90,6 +92,18 @@ impl Client {
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         self.ask(Method::POST, path, Some(body)).await
+    }
+
+    /// [`post`](Self::post) of what the server does elsewhere and may take its time for.
+    pub(crate) async fn post_patiently(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let request = self.http.post(format!("{}{path}", self.url)).header("x-api-key", &self.key);
+        let request = request.header(ACCEPT, "application/json, application/problem+json");
+        let response = request.json(body).timeout(ELSEWHERE).send().await;
+        let response = response.map_err(|problem| self.unreachable(&problem))?;
+        if !response.status().is_success() {
+            return Err(refused(response).await.into());
+        }
+        response.json().await.context("the server's answer is not JSON")
     }
 
     /// Sends a form, and reads the JSON that comes back.

@@ -171,6 +171,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("budget.server_day_tokens", AMOUNT, None, "tokens for everybody in a day"),
     setting("budget.server_day_micros", AMOUNT, None, "what everybody may cost in a day"),
     setting(
+        "workspaces.remotes",
+        Kind::List,
+        None,
+        "hosts whose repositories workspaces may follow, as `github.com`; none where absent",
+    ),
+    setting(
         "log.filter",
         Kind::Text,
         None,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use engine::dispatcher::Dispatcher;
 use engine::port::{Clock, Directory, IdSource, Ledger, Proposals, UsageBook};
 use engine::proposal::Inbox;
+use engine::remote::Outside;
 use engine::task::{TaskKind, Tasks};
 use engine::workspaces::Workspaces;
 use knowledge::Knowledge;
@@ -31,6 +32,8 @@ pub struct Parts {
     pub proposals: Arc<dyn Proposals>,
     /// Shows and decides it.
     pub inbox: Inbox,
+    /// Reaches outside repositories.
+    pub outside: Outside,
     /// Makes the folder of a new person's home workspace.
     pub workspaces: Workspaces,
     /// Searches and checks what they hold.

@@ -72,6 +72,8 @@ kinds! {
     TOO_MANY = TOO_MANY_REQUESTS { code: "too-many-requests", title: "Too many wait already" }
     UNAVAILABLE = SERVICE_UNAVAILABLE { code: "unavailable", title: "Not possible at the moment" }
     GIT_MISSING = NOT_IMPLEMENTED { code: "git-not-installed", title: "Git is not installed on this server" }
+    REMOTE_NOT_ALLOWED = FORBIDDEN { code: "remote-not-allowed", title: "The server may not reach this repository" }
+    REMOTE_FAILED = BAD_GATEWAY { code: "remote-failed", title: "The outside repository did not do as asked" }
     STORAGE_FULL = INSUFFICIENT_STORAGE { code: "storage-full", title: "The disk takes no more" }
     INTERNAL = INTERNAL_SERVER_ERROR { code: "internal", title: "Our own fault" }
 }

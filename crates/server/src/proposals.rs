@@ -102,11 +102,13 @@ pub(crate) async fn list(
         limit,
     });
     let page = page.await?;
-    let named = |record: &ProposalRecord| {
+    let mut proposals = vec![];
+    for record in &page.items {
         let found = workspaces.iter().find(|it| it.id == record.proposal.workspace);
-        view(record, found.map(|it| it.name.as_str()).unwrap_or_default(), now)
-    };
-    Ok(Json(Page { proposals: page.items.iter().map(named).collect(), more: page.more }))
+        let name = found.map(|it| it.name.as_str()).unwrap_or_default();
+        proposals.push(view(record, role_of_maker(&api, record).await?, name, now));
+    }
+    Ok(Json(Page { proposals, more: page.more }))
 }
 
 pub(crate) async fn show(
@@ -116,7 +118,8 @@ pub(crate) async fn show(
 ) -> Result<Json<InFull>, Problem> {
     let (id, workspace) = find(&api, &caller, &id, |role| Action::ReadWorkspace { role }).await?;
     let shown = api.inbox.show(id).await?;
-    Ok(Json(in_full(shown, &workspace, api.clock.now())))
+    let maker = role_of_maker(&api, &shown.record).await?;
+    Ok(Json(in_full(shown, maker, &workspace, api.clock.now())))
 }
 
 /// What is taken of a proposal: `all`, or `files`.
@@ -182,6 +185,8 @@ pub(crate) async fn approve(
 ) -> Result<Json<Approved>, Problem> {
     let mut asked = body.read().await?;
     let (id, _) = find(&api, &caller, &id, |role| Action::DecideProposal { role }).await?;
+    let maker = maker(&api, id).await?;
+    find(&api, &caller, &id.to_string(), |role| Action::ApproveProposal { role, maker }).await?;
     let (digest, by) = (std::mem::take(&mut asked.digest), caller.subject);
     let approve = Approve { id, by, digest, choice: asked.choice()? };
     let inbox = api.inbox.clone();
@@ -195,6 +200,17 @@ pub(crate) struct Approved {
     state: Phase,
     /// The commit with what was chosen.
     commit: CommitId,
+}
+
+/// What the one for whom a proposal was made is in its workspace now.
+async fn maker(api: &Api, id: ProposalId) -> Result<Option<Role>, Problem> {
+    let record = api.proposals.proposal(id).await?.ok_or_else(|| unknown(&id.to_string()))?;
+    role_of_maker(api, &record).await
+}
+
+async fn role_of_maker(api: &Api, record: &ProposalRecord) -> Result<Option<Role>, Problem> {
+    let it = &record.proposal;
+    Ok(api.directory.role(it.workspace, it.subject).await?)
 }
 
 /// Why a proposal is turned down.
@@ -273,6 +289,8 @@ struct ProposalView {
     session: Option<SessionId>,
     /// On whose behalf it was made.
     subject: UserId,
+    /// What that person is in the workspace now; null if nothing any more.
+    subject_role: Option<Role>,
     /// What started it.
     launcher: Launcher,
     /// Why it was started.
@@ -326,7 +344,7 @@ enum Decided {
     },
 }
 
-fn view(record: &ProposalRecord, workspace: &str, now: Time) -> ProposalView {
+fn view(record: &ProposalRecord, maker: Option<Role>, workspace: &str, now: Time) -> ProposalView {
     let it = &record.proposal;
     ProposalView {
         id: it.id,
@@ -342,6 +360,7 @@ fn view(record: &ProposalRecord, workspace: &str, now: Time) -> ProposalView {
         dispatch: it.dispatch,
         session: it.session,
         subject: it.subject,
+        subject_role: maker,
         launcher: it.launcher.clone(),
         trigger: it.trigger,
         input_trust: it.trigger.input_trust(),
@@ -400,10 +419,10 @@ struct Refused {
     reason: String,
 }
 
-fn in_full(shown: Shown, workspace: &str, now: Time) -> InFull {
+fn in_full(shown: Shown, maker: Option<Role>, workspace: &str, now: Time) -> InFull {
     let refused = shown.refused.into_iter();
     InFull {
-        proposal: view(&shown.record, workspace, now),
+        proposal: view(&shown.record, maker, workspace, now),
         moved: shown.base != shown.head,
         base: shown.base,
         head: shown.head,

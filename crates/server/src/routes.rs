@@ -14,7 +14,7 @@ use crate::access::{Desk, identify};
 use crate::api::{Api, Parts};
 use crate::openapi::Operation;
 use crate::problem::{Form, METHOD, NOT_FOUND, Problem, in_words};
-use crate::workspace::{diff, files, history, invites, knowledge, members, own, upload};
+use crate::workspace::{diff, files, history, invites, knowledge, members, own, remote, upload};
 use crate::{admin, catalog, chat, dispatches, events, git, invocations, keys, login, pages};
 use crate::{openapi, permissions, proposals, security, sessions, usage, workspace};
 
@@ -281,6 +281,16 @@ routes! {
     Delete "/agent/workspace"                 DeleteWorkspace => own::delete;
     /// Which workspaces are part of conversations that name none.
     Get    "/agent/workspace/attached"        ReadWorkspace => own::attached;
+    /// Make a workspace that follows an outside repository.
+    Post   "/agent/workspace/attach"          CreateWorkspace => remote::attach;
+    /// Let the workspace that follows an outside repository take the place of another one.
+    Post   "/agent/workspace/swap"            CreateWorkspace => remote::swap;
+    /// Push a workspace to an outside repository, which it follows from then on.
+    Post   "/agent/workspace/publish"         ConfigureWorkspace => remote::publish;
+    /// Push to the repository that a workspace follows, fast-forward only.
+    Post   "/agent/workspace/push"            WriteWorkspace => remote::push;
+    /// Take in what the repository has that a workspace follows, fast-forward only.
+    Post   "/agent/workspace/pull"            WriteWorkspace => remote::pull;
     /// Make a workspace part of conversations that name none.
     Post   "/agent/workspace/activate"        UseWorkspace  => own::activate;
     /// Take a workspace out of conversations that name none.

@@ -119,10 +119,22 @@ pub enum Action {
         /// What the asker is in it.
         role: Option<Role>,
     },
-    /// Approve or deny a proposal for a workspace. To see one is to read the workspace.
+    /// Move a workspace on by a push, past a proposal.
+    LandPush {
+        /// What the asker is in it.
+        role: Option<Role>,
+    },
+    /// Decide about proposals for a workspace, or deny one. To see one is to read the workspace.
     DecideProposal {
         /// What the asker is in it.
         role: Option<Role>,
+    },
+    /// Approve a proposal for a workspace.
+    ApproveProposal {
+        /// What the asker is in it.
+        role: Option<Role>,
+        /// What the one is in it for whom it was made; nothing where they are no member any more.
+        maker: Option<Role>,
     },
     /// Say what a workspace is for, and which outside repository it follows.
     ConfigureWorkspace {
@@ -245,9 +257,16 @@ pub fn authorize(principal: &Principal, action: &Action) -> Decision {
         Action::WriteWorkspace { role } | Action::DecideProposal { role } => {
             first_of([works(principal), at_least(principal, *role, Role::Contributor)])
         }
+        // What somebody suggests who may not write any more is an owner's to take over.
+        Action::ApproveProposal { role, maker } => {
+            let may_write = maker.is_some_and(|maker| maker >= Role::Contributor);
+            let least = if may_write { Role::Contributor } else { Role::Owner };
+            first_of([works(principal), at_least(principal, *role, least)])
+        }
         Action::ConfigureWorkspace { role }
         | Action::DeleteWorkspace { role }
-        | Action::ManageMembers { role } => {
+        | Action::ManageMembers { role }
+        | Action::LandPush { role } => {
             first_of([works(principal), at_least(principal, *role, Role::Owner)])
         }
         Action::AnswerInvite => works(principal),
@@ -423,6 +442,16 @@ mod tests {
         check_roles(|role| Action::ConfigureWorkspace { role }, owners);
         check_roles(|role| Action::DeleteWorkspace { role }, owners);
         check_roles(|role| Action::ManageMembers { role }, owners);
+        check_roles(|role| Action::LandPush { role }, owners);
+        // What one suggested who may not write any more is an owner's to take over.
+        for (maker, expected) in [
+            (Some(Role::Owner), writers),
+            (Some(Role::Contributor), writers),
+            (Some(Role::Viewer), owners),
+            (None, owners),
+        ] {
+            check_roles(|role| Action::ApproveProposal { role, maker }, expected);
+        }
     }
 
     const OWNER: Option<Role> = Some(Role::Owner);

@@ -15,7 +15,7 @@ use crate::{
     point::Point,
     trailer,
     tree::{self, Trees},
-    walk::{self, Folder, Source},
+    walk::{self, Folder, Ignore, Source},
 };
 
 /// A folder as a sandbox left it.
@@ -143,9 +143,10 @@ impl Repository {
         limits: &Limits,
         cache: &mut StatCache,
     ) -> Result<Delta, Error> {
+        let ignore = Ignore::AsCommitted;
         let folder = match view {
-            View::Overlay(root) => Folder { root, source: Source::Overlay },
-            View::Plain(root) => Folder { root, source: Source::Plain },
+            View::Overlay(root) => Folder { root, source: Source::Overlay, ignore },
+            View::Plain(root) => Folder { root, source: Source::Plain, ignore },
         };
         self.delta_from(self.tree_of(checkout)?, folder, limits, cache)
     }
@@ -217,13 +218,13 @@ enum Goal {
 }
 
 /// A change-set on its way onto the head.
-struct Moving<'a> {
-    repository: &'a Repository,
-    seen: TreeId,
-    ours: TreeId,
-    checkout: CommitId,
-    by: &'a Attribution,
-    refusals: Refusals,
+pub(crate) struct Moving<'a> {
+    pub(crate) repository: &'a Repository,
+    pub(crate) seen: TreeId,
+    pub(crate) ours: TreeId,
+    pub(crate) checkout: CommitId,
+    pub(crate) by: &'a Attribution,
+    pub(crate) refusals: Refusals,
 }
 
 impl Moving<'_> {
@@ -262,6 +263,19 @@ impl Moving<'_> {
             }
         }
         Err(Error::Damaged { what: "ref moved under its lock", id: MAIN.to_owned() })
+    }
+
+    /// Holds it, as what conflicts with the head where it does.
+    pub(crate) fn suggest(self, mut stage: Stage, hold_as: &str) -> Result<Held, Error> {
+        let repository = self.repository;
+        let head = repository.head()?.ok_or(Error::Unborn)?;
+        let onto = self.onto(&mut stage, repository.tree_of(head)?)?;
+        match self.hold(stage, hold_as, onto.err().unwrap_or_default(), None)? {
+            Outcome::Held(held) => Ok(held),
+            Outcome::Unchanged { .. } | Outcome::Committed(_) => {
+                Err(Error::Damaged { what: "held nothing", id: hold_as.to_owned() })
+            }
+        }
     }
 
     /// The head with the change-set in it, or where the two disagree.

@@ -22,8 +22,10 @@ pub struct Record {
     pub subject: String,
     /// The whole message.
     pub message: String,
-    /// The message's last paragraph if all of it is trailers.
+    /// The message's last paragraph if all of it is trailers; none of a foreign commit.
     pub trailers: Vec<Trailer>,
+    /// Whether it came from outside and speaks as the platform does: then that is nobody's word here.
+    pub foreign: bool,
 }
 
 /// A stretch of history.
@@ -83,7 +85,9 @@ impl Repository {
     /// [`Error::NoCommit`].
     pub fn record(&self, commit: CommitId) -> Result<Record, Error> {
         let found = self.commit_of(commit)?;
-        let (subject, trailers) = trailer::split(&found.message);
+        let (subject, mut trailers) = trailer::split(&found.message);
+        let foreign = self.is_foreign(commit)?;
+        trailers.retain(|_| !foreign);
         Ok(Record {
             commit,
             tree: TreeId::new(found.tree),
@@ -93,6 +97,7 @@ impl Repository {
             subject,
             message: found.message,
             trailers,
+            foreign,
         })
     }
 

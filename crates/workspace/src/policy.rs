@@ -92,6 +92,8 @@ pub enum Reason {
     Unreadable,
     /// Another file system is mounted there.
     OtherFileSystem,
+    /// The `.gitignore` of the base commit says to leave it out. Told once for each directory.
+    Ignored,
     /// Overlay metadata that only hostile code writes: a redirect or a metadata-only copy.
     OverlayRedirect,
 }
@@ -124,6 +126,7 @@ impl Reason {
             Self::Changing => "changing",
             Self::Unreadable => "unreadable",
             Self::OtherFileSystem => "other-file-system",
+            Self::Ignored => "ignored",
             Self::OverlayRedirect => "overlay-redirect",
         }
     }

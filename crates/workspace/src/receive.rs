@@ -1,5 +1,6 @@
-//! Takes in what somebody pushed: out of a quarantine, by the same policy as every commit, as a fast-forward. What is
-//! refused was never part of the repository. Never runs git; who fills the quarantine does.
+//! Takes in what somebody pushed, or what an outside repository holds: out of a quarantine, by the same policy as every
+//! commit, as a fast-forward. What is refused was never part of the repository. Never runs git; who fills the
+//! quarantine does.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -8,12 +9,12 @@ use std::{
 };
 
 use crate::{
-    CommitId, Error, Limits, Reason, Repository,
-    commit::Move,
+    Attribution, CommitId, Error, Held, Limits, Reason, Refusals, Repository, TreeId,
+    commit::{Move, Moving},
     content::is_sound_attributes,
     git::{
         object::{Commit, Entry, Kind, Tree, mode, parse_commit, parse_tree},
-        pack::temp_path,
+        pack::{Stage, temp_path},
         refs::MAIN,
         store::Store,
     },
@@ -21,10 +22,17 @@ use crate::{
     path::Shown,
     policy::{check_name, check_target, fold, is_special},
     trailer,
+    tree::EMPTY_TREE,
 };
 
 /// Commits of one push at most.
 const COMMITS_MAX: usize = 10_000;
+
+/// Commits that a held push lists by their subjects.
+const LISTED_MAX: usize = 50;
+
+/// Commits that are looked through for the one that a push was made on.
+const LOOKED_THROUGH_MAX: usize = 100_000;
 
 /// Entries of trees that are looked at in one push at most.
 const VISITS_MAX: usize = 500_000;
@@ -41,6 +49,15 @@ impl Quarantine {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// What was fetched as [`INCOMING`](Self::INCOMING), if anything was.
+    pub fn incoming(&self) -> Option<CommitId> {
+        let text = fs::read_to_string(self.path.join(Self::INCOMING)).ok()?;
+        text.trim_end().parse().ok()
+    }
+
+    /// The ref that a fetch is to write.
+    pub const INCOMING: &str = "refs/heads/incoming";
 }
 
 impl Drop for Quarantine {
@@ -51,6 +68,43 @@ impl Drop for Quarantine {
     }
 }
 
+/// From where commits come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Somebody pushed them. None may speak as the platform does.
+    Push,
+    /// An outside repository has them. Those that speak as the platform does are noted: nothing that they say about
+    /// themselves is believed. Onto a folder that was only begun, any history may come.
+    Remote,
+}
+
+/// What is to be taken in.
+#[derive(Debug)]
+pub struct Incoming<'a> {
+    /// The folder's newest commit.
+    pub from: CommitId,
+    /// What it is to become.
+    pub tip: CommitId,
+    /// From where it comes.
+    pub origin: Origin,
+    /// Who takes it in. The committer's mail address is the platform's.
+    pub by: &'a Attribution,
+    /// What becomes of what is no fast-forward.
+    pub otherwise: Otherwise<'a>,
+}
+
+/// What becomes of what is not taken in at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Otherwise<'a> {
+    /// It is refused.
+    Refuse,
+    /// It is held under this name, beside the folder, for somebody to decide: as one change-set on the newest commit
+    /// that both are made on.
+    Hold(&'a str),
+    /// So is a fast-forward.
+    HoldAll(&'a str),
+}
+
 /// What became of a push. Except for `Done`, nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Received {
@@ -59,6 +113,8 @@ pub enum Received {
         /// How many commits came.
         commits: usize,
     },
+    /// It waits beside the folder.
+    Held(Held),
     /// What was pushed is not made on the newest commit.
     NotForward,
     /// Somebody else was quicker.
@@ -96,62 +152,116 @@ impl Repository {
         let alternates = format!("{}\n", self.objects().display());
         let config =
             "[core]\n\trepositoryformatversion = 0\n\tbare = true\n\thooksPath = /dev/null\n";
+        let head = self.head()?.map(|head| format!("{head}\n"));
         let files = [
-            ("HEAD", "ref: refs/heads/main\n"),
-            ("config", config),
-            ("objects/info/alternates", &alternates),
+            ("HEAD", Some("ref: refs/heads/main\n")),
+            ("config", Some(config)),
+            ("objects/info/alternates", Some(alternates.as_str())),
+            // Who fetches into it has this, and says so.
+            (MAIN, head.as_deref()),
         ];
-        for (name, content) in files {
+        for (name, content) in files.iter().filter_map(|(name, it)| Some((name, (*it)?))) {
             fs::write(quarantine.path.join(name), content).map_err(&failed)?;
         }
         Ok(quarantine)
     }
 
     /// Moves the folder from `from`, which must be its newest commit, on to `tip`, which lies in `quarantine` and was
-    /// made on it: every commit between them is checked entry by entry against what it changed. `platform` is the
-    /// mail address that no commit of anybody else may name as its committer's.
+    /// made on it: every commit between them is checked entry by entry against what it changed.
     pub fn receive(
         &self,
         quarantine: &Quarantine,
-        [from, tip]: [CommitId; 2],
-        platform: &str,
+        incoming: &Incoming<'_>,
     ) -> Result<Received, Error> {
-        let incoming = Store::open(&quarantine.path.join("objects"))?;
-        let mut push = Push {
-            ours: self,
-            incoming: &incoming,
-            objects: Vec::new(),
-            seen: HashSet::new(),
-            bytes: 0,
-            visits: 0,
+        let Incoming { from, tip, origin, by, otherwise } = *incoming;
+        let store = Store::open(&quarantine.path.join("objects"))?;
+        let mut push = Push::new(self, &store);
+        let New { commits, forward, joints } = push.commits(from, tip)?;
+        if commits.len() > COMMITS_MAX {
+            return Ok(refused(tip, b"", Why::TooMuch));
+        }
+        let forward = forward || (origin == Origin::Remote && self.is_only_begun(from)?);
+        let hold_as = match otherwise {
+            Otherwise::Hold(name) if !forward => Some(name),
+            Otherwise::HoldAll(name) => Some(name),
+            Otherwise::Refuse if !forward => return Ok(Received::NotForward),
+            Otherwise::Refuse | Otherwise::Hold(_) => None,
         };
-        let commits = match push.commits(from, tip)? {
-            Some(commits) if commits.len() <= COMMITS_MAX => commits,
-            Some(_) => return Ok(refused(tip, b"", Why::TooMuch)),
-            None => return Ok(Received::NotForward),
-        };
+        let base = self.newest_of(&joints)?;
+        if hold_as.is_some() && (base.is_none() || commits.is_empty()) {
+            return Ok(Received::NotForward);
+        }
+        let mut foreign = Vec::new();
         for (id, commit) in &commits {
-            if is_forged(commit, platform) {
-                return Ok(refused(*id, b"", Why::Forged));
+            if is_forged(commit, &by.committer.email) {
+                match origin {
+                    Origin::Push => return Ok(refused(*id, b"", Why::Forged)),
+                    Origin::Remote => foreign.push(*id),
+                }
             }
             if let Err((path, why)) = push.check(commit)? {
                 return Ok(refused(*id, &path, why));
             }
         }
-        let mut stage = self.stage();
-        let known = self.store.known();
-        let ids = commits.iter().map(|(id, _)| (Kind::Commit, *id.raw()));
-        for (kind, id) in push.objects.iter().copied().chain(ids) {
-            if !known.has(&id) {
-                stage.put_hashed(kind, id, &incoming.get(kind, &id)?)?;
-            }
+        let stage = push.stage(commits.iter().map(|(id, _)| *id))?;
+        if let (Some(hold_as), Some(base)) = (hold_as, base) {
+            return self.hold_push(stage, (base, hold_as), incoming, &commits);
         }
+        // Before anybody can read them as the folder's.
+        self.note_foreign(&foreign, by)?;
         let moved = self.publish(stage, Move { name: MAIN, from: Some(from), to: tip }, None)?;
         Ok(if moved.is_moved() {
             Received::Done { commits: commits.len() }
         } else {
             Received::Moved
         })
+    }
+
+    /// Holds what turns `base` into `tip` as one change-set that says what its commits are called.
+    fn hold_push(
+        &self,
+        stage: Stage,
+        (base, hold_as): (CommitId, &str),
+        incoming: &Incoming<'_>,
+        commits: &[(CommitId, Commit)],
+    ) -> Result<Received, Error> {
+        let subject = |commit: &Commit| trailer::split(&commit.message).0;
+        let of_tip = commits.iter().find(|(id, _)| *id == incoming.tip).map(|(_, commit)| commit);
+        let Some(of_tip) = of_tip else { return Ok(Received::NotForward) };
+        let mut message = subject(of_tip);
+        if commits.len() > 1 {
+            message.push_str("\n\n");
+            let listed = commits.iter().take(LISTED_MAX);
+            let lines = listed.map(|(_, commit)| format!("* {}\n", subject(commit)));
+            message.extend(lines);
+        }
+        let by = Attribution { message, ..incoming.by.clone() };
+        let (seen, ours) = (self.tree_of(base)?, TreeId::new(of_tip.tree));
+        if seen == ours {
+            return Ok(Received::NotForward);
+        }
+        let refusals = Refusals::default();
+        let moving = Moving { repository: self, seen, ours, checkout: base, by: &by, refusals };
+        Ok(Received::Held(moving.suggest(stage, hold_as)?))
+    }
+
+    /// The one of these commits of the folder's history that was its newest last.
+    fn newest_of(&self, joints: &[CommitId]) -> Result<Option<CommitId>, Error> {
+        if joints.len() < 2 {
+            return Ok(joints.first().copied());
+        }
+        let mut next = self.head()?;
+        for _ in 0..LOOKED_THROUGH_MAX {
+            let Some(commit) = next.filter(|commit| !joints.contains(commit)) else { break };
+            next = self.commit_of(commit)?.parents.first().copied().map(CommitId::new);
+        }
+        Ok(next.filter(|commit| joints.contains(commit)).or(joints.first().copied()))
+    }
+
+    /// Whether the folder is empty and never held anything.
+    fn is_only_begun(&self, head: CommitId) -> Result<bool, Error> {
+        let commit = self.commit_of(head)?;
+        Ok(commit.parents.is_empty() && commit.tree == EMPTY_TREE)
     }
 }
 
@@ -179,23 +289,46 @@ struct Push<'a> {
 /// An entry that is refused: its path, and why.
 type Refused = (Vec<u8>, Why);
 
-impl Push<'_> {
-    /// The commits that are new to the folder's history; `None` if they are not made on `from`. What lies in the
-    /// repository and is no part of that history (what waits for somebody, sessions) is as new as any other.
-    fn commits(
-        &self,
-        from: CommitId,
-        tip: CommitId,
-    ) -> Result<Option<Vec<(CommitId, Commit)>>, Error> {
-        let (mut new, mut waiting, mut seen) = (Vec::new(), vec![tip], HashSet::from([tip]));
-        let mut forward = false;
+/// What is new to a folder.
+struct New {
+    commits: Vec<(CommitId, Commit)>,
+    /// Whether they are made on its newest one.
+    forward: bool,
+    /// The commits of its history that they are made on.
+    joints: Vec<CommitId>,
+}
+
+impl<'a> Push<'a> {
+    fn new(ours: &'a Repository, incoming: &'a Store) -> Self {
+        Self { ours, incoming, objects: Vec::new(), seen: HashSet::new(), bytes: 0, visits: 0 }
+    }
+
+    /// What was noted, and these commits, as far as they are new to the repository.
+    fn stage(&self, commits: impl Iterator<Item = CommitId>) -> Result<Stage, Error> {
+        let mut stage = self.ours.stage();
         let known = self.ours.store.known();
+        let ids = commits.map(|id| (Kind::Commit, *id.raw()));
+        for (kind, id) in self.objects.iter().copied().chain(ids) {
+            if !known.has(&id) {
+                stage.put_hashed(kind, id, &self.incoming.get(kind, &id)?)?;
+            }
+        }
+        Ok(stage)
+    }
+
+    /// The commits that are new to the folder's history, at most one more than may come. What lies in the repository
+    /// and is no part of that history (what waits for somebody, sessions) is as new as any other.
+    fn commits(&self, from: CommitId, tip: CommitId) -> Result<New, Error> {
+        let (mut new, mut waiting, mut seen) = (Vec::new(), vec![tip], HashSet::from([tip]));
+        let (mut forward, mut joints) = (false, Vec::new());
         while let Some(id) = waiting.pop() {
             if id == from {
                 forward = true;
+                joints.push(id);
                 continue;
             }
-            if known.has(id.raw()) && self.ours.is_in_history(id)? {
+            if self.ours.is_in_history(id)? {
+                joints.push(id);
                 continue;
             }
             let Some(raw) = self.incoming.find(Kind::Commit, id.raw())? else {
@@ -209,7 +342,7 @@ impl Push<'_> {
                 break;
             }
         }
-        Ok((forward || new.len() > COMMITS_MAX).then_some(new))
+        Ok(New { commits: new, forward, joints })
     }
 
     fn tree(&self, id: &Oid) -> Result<Tree, Error> {

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use crate::{
     Attribution, BlobId, CommitId, Edit, Error, FileEntry, FileMode, Refusals, TreeId, TreePath,
     commit::commit_object,
+    foreign::Foreign,
     git::{
         object::{Commit, Kind, parse_commit},
         pack::{Packed, Stage, TEMP_PREFIX, sync_directory, temp_file, temp_path},
@@ -43,6 +44,8 @@ pub struct Repository {
     packs: AtomicUsize,
     /// What the folder's history is known to hold.
     pub(crate) reach: Mutex<Reach>,
+    /// What others vouch for in it.
+    pub(crate) foreign: Mutex<Foreign>,
 }
 
 /// A git that opens the repository by its path shall do as little as possible by itself.
@@ -113,8 +116,8 @@ impl Repository {
             recovered => recovered?,
         }
         let packs = AtomicUsize::new(repack::count(&path.join("objects"))?);
-        let reach = Mutex::default();
-        Ok(Self { path, store, refs, vault, probe: Probe::default(), packs, reach })
+        let (probe, reach, foreign) = Default::default();
+        Ok(Self { path, store, refs, vault, probe, packs, reach, foreign })
     }
 
     /// Calls `probe` at every named point of the commits to come. For tests of crash safety.

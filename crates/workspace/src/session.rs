@@ -11,7 +11,7 @@ use crate::{
     git::refs::is_plain_name,
     path::Shown,
     tree::{self, EMPTY_TREE, Trees},
-    walk::{Folder, Source},
+    walk::{Folder, Ignore, Source},
 };
 
 /// What saving a session did.
@@ -54,7 +54,7 @@ impl Repository {
                 Some(parent) => self.tree_of(parent)?,
                 None => TreeId::new(EMPTY_TREE),
             };
-            let folder = Folder { root, source: Source::Plain };
+            let folder = Folder { root, source: Source::Plain, ignore: Ignore::Nothing };
             let delta = self.delta_from(origin, folder, &Limits::SESSION, cache)?;
             let (mut stage, refusals) = (delta.stage, delta.refusals);
             let tree = tree::edit(&self.store, &mut stage, &origin, &delta.edits)?;

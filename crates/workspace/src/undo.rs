@@ -1,8 +1,8 @@
 //! Takes a commit back by a new one. Never rewrites history, never undoes what others did since.
 
 use crate::{
-    Attribution, CommitId, Error, Refusals, Repository, TreeId, TreePath,
-    commit::{Move, commit_object},
+    Attribution, CommitId, Error, Held, Refusals, Repository, TreeId,
+    commit::{Move, Moving, commit_object},
     git::refs::MAIN,
     merge::{Sides, merge},
     tree::{self, EMPTY_TREE},
@@ -13,21 +13,23 @@ use crate::{
 pub enum Undone {
     /// It is undone in this commit, the newest one: a new one, or the one in which nothing of it was left.
     Done(CommitId),
-    /// These paths were changed since in a way that does not fit. Nothing was changed.
-    Moved {
+    /// Some paths were changed since in a way that does not fit. The folder is as it was; what would take the commit
+    /// back is held beside it, for somebody to decide.
+    Held {
         /// The newest commit.
         head: CommitId,
-        /// Which paths.
-        paths: Vec<TreePath>,
+        /// What is held, with the paths.
+        held: Held,
     },
 }
 
 impl Repository {
-    /// Makes a commit that undoes what `commit` changed against its first parent; what was done since stays.
+    /// Makes a commit that undoes what `commit` changed against its first parent; what was done since stays. Where that
+    /// does not fit, it is held as `refs/remit/held/<hold_as>`.
     ///
     /// # Errors
     /// [`Error::NoCommit`] if it is not part of the folder's history.
-    pub fn undo(&self, commit: CommitId, by: &Attribution) -> Result<Undone, Error> {
+    pub fn undo(&self, commit: CommitId, by: &Attribution, hold_as: &str) -> Result<Undone, Error> {
         if !self.is_in_history(commit)? {
             return Err(Error::NoCommit { commit });
         }
@@ -45,8 +47,12 @@ impl Repository {
             let sides = Sides { origin: after, ours: before, theirs: now };
             let merged = merge(&self.store, &mut stage, sides)?;
             if !merged.conflicts.is_empty() {
-                let paths = merged.conflicts.into_keys().collect();
-                return Ok(Undone::Moved { head, paths });
+                drop(locked);
+                let (seen, ours, refusals) = (after, before, Refusals::default());
+                let moving =
+                    Moving { repository: self, seen, ours, checkout: commit, by, refusals };
+                let held = moving.suggest(self.stage(), hold_as)?;
+                return Ok(Undone::Held { head, held });
             }
             let tree = tree::edit(&self.store, &mut stage, &now, &merged.edits)?;
             if tree == now {

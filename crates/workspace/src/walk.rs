@@ -12,7 +12,8 @@ use rustix::fs::{FileType, Stat};
 
 use crate::{
     Edit, Error, Limits, Reason, Refusals, TreeId, TreePath,
-    git::object::{Entry, Tree, mode},
+    git::object::{Entry, Kind, Tree, mode},
+    ignore::{FILE_BYTES_MAX, Rules},
     overlay::{Opaque, has_marks, opaqueness},
     policy::{check_contained, check_name, check_target, fold, is_special},
     root::{Root, RootError, names, open_directory_in, read_link_in, stat_in, type_of},
@@ -65,6 +66,17 @@ impl Found {
 pub(crate) struct Folder<'a> {
     pub(crate) root: &'a Root,
     pub(crate) source: Source,
+    pub(crate) ignore: Ignore,
+}
+
+/// Which patterns say what is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ignore {
+    /// None.
+    Nothing,
+    /// Those of the `.gitignore` files of the tree that the folder is compared with. What that tree holds is never
+    /// left out, and what an agent made of those files counts for nothing.
+    AsCommitted,
 }
 
 /// Walks `folder`, comparing with the tree `origin`.
@@ -74,9 +86,10 @@ pub(crate) fn walk(
     origin: &TreeId,
     limits: &Limits,
 ) -> Result<Found, Error> {
-    let source = folder.source;
+    let Folder { source, ignore, .. } = folder;
     let tree = trees.read(origin.raw())?;
-    let mut walk = Walk { source, trees, limits, found: Found::default() };
+    let (found, rules) = (Found::default(), Rules::default());
+    let mut walk = Walk { source, ignore, trees, limits, found, rules };
     let shape = match source {
         Source::Overlay => Shape::Changes,
         Source::Plain => Shape::Whole,
@@ -87,6 +100,7 @@ pub(crate) fn walk(
         depth: 0,
         shape,
         whiteout_files: false,
+        ignored: false,
     };
     walk.directory(&top, &tree)?;
     Ok(walk.found)
@@ -94,9 +108,11 @@ pub(crate) fn walk(
 
 struct Walk<'a> {
     source: Source,
+    ignore: Ignore,
     trees: Trees<'a>,
     limits: &'a Limits,
     found: Found,
+    rules: Rules,
 }
 
 /// Whether a directory holds only what changed or all there is.
@@ -114,6 +130,8 @@ struct Place<'a> {
     shape: Shape,
     /// Whether empty files here may stand for deletions (overlays that cannot make device nodes).
     whiteout_files: bool,
+    /// Whether all of it is left out that the tree does not hold.
+    ignored: bool,
 }
 
 impl Place<'_> {
@@ -180,14 +198,46 @@ impl Walk<'_> {
             Shape::Changes => !gone.contains(name),
         };
         let mut twins = Twins::new(tree.keys().filter(|name| stays(name)));
+        let (outer, mut told) = (self.rules.count(), false);
+        self.read_rules(place, tree)?;
         for Seen { name, stat } in seen {
             let before = tree.get(&name).copied();
+            if before.is_none() && self.is_ignored(place, &name, &stat) {
+                if !std::mem::replace(&mut told, true) {
+                    self.refuse(&place.shown(&name), Reason::Ignored);
+                }
+                continue;
+            }
             match self.check(place, &name, before.is_some(), &mut twins) {
                 Ok(name) => self.entry(place, &name, &stat, before)?,
                 Err(reason) => self.refuse(&place.shown(&name), reason),
             }
         }
+        self.rules.leave(outer);
         Ok(())
+    }
+
+    /// The patterns of a directory as it was committed.
+    fn read_rules(&mut self, place: &Place<'_>, tree: &Tree) -> Result<(), Error> {
+        let Some(file) = tree.get(&b".gitignore"[..]) else { return Ok(()) };
+        let is_file = matches!(file.mode, mode::FILE | mode::EXECUTABLE);
+        let store = self.trees.store;
+        if self.ignore == Ignore::Nothing || !is_file {
+            return Ok(());
+        }
+        if store.size(&file.id)?.is_some_and(|bytes| bytes <= FILE_BYTES_MAX) {
+            self.rules.enter(place.depth, &store.get(Kind::Blob, &file.id)?);
+        }
+        Ok(())
+    }
+
+    /// Whether what the tree does not hold is left out.
+    fn is_ignored(&self, place: &Place<'_>, name: &[u8], stat: &Stat) -> bool {
+        place.ignored || self.is_named(place, name, type_of(stat) == FileType::Directory)
+    }
+
+    fn is_named(&self, place: &Place<'_>, name: &[u8], is_directory: bool) -> bool {
+        self.rules.count() > 0 && self.rules.names(&place.shown(name), is_directory)
     }
 
     fn check<'a>(
@@ -285,7 +335,8 @@ impl Walk<'_> {
         let shape = if overlay == Opaque::Yes { Shape::Whole } else { place.shape };
         let whiteout_files = overlay == Opaque::WithWhiteoutFiles;
         let depth = place.depth + 1;
-        let inner = Place { fd: directory.as_fd(), path, depth, shape, whiteout_files };
+        let ignored = place.ignored || self.is_named(place, name.as_bytes(), true);
+        let inner = Place { fd: directory.as_fd(), path, depth, shape, whiteout_files, ignored };
         self.directory(&inner, &tree)
     }
 

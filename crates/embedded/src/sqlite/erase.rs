@@ -19,7 +19,7 @@ const ITS_DISPATCHES: &str = "SELECT h.no, h.no << 24, (h.no << 24) | 0xffffff F
     JOIN sessions s ON s.id = h.session WHERE s.home = ?1";
 
 /// What goes, in this order.
-const ITS_ROWS: [&str; 11] = [
+const ITS_ROWS: [&str; 12] = [
     "DELETE FROM idempotency WHERE turn_no IN (SELECT t.no FROM turns t \
      JOIN sessions s ON s.id = t.session WHERE s.home = ?1)",
     "DELETE FROM turns WHERE session IN (SELECT id FROM sessions WHERE home = ?1)",
@@ -31,6 +31,7 @@ const ITS_ROWS: [&str; 11] = [
     "DELETE FROM invites WHERE workspace = ?1",
     "DELETE FROM removals WHERE workspace = ?1",
     "DELETE FROM members WHERE workspace = ?1",
+    "DELETE FROM remotes WHERE workspace = ?1",
     "DELETE FROM workspaces WHERE id = ?1",
     "INSERT INTO removed_workspaces (id) VALUES (?1) ON CONFLICT DO NOTHING",
 ];

@@ -5,6 +5,7 @@
 //! What a power cut or kill -9 leaves is what was acknowledged, and whole. Nothing here knows what
 //! an entry means.
 
+mod remotes;
 mod schema;
 mod sealing;
 

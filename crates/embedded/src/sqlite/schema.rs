@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("005_usage.sql"),
     include_str!("006_sealing.sql"),
     include_str!("007_removed.sql"),
+    include_str!("008_remotes.sql"),
 ];
 
 /// Statements that each connection keeps prepared.

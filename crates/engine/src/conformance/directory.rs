@@ -4,6 +4,7 @@ use model::{KeyId, WorkspaceName};
 
 use super::fixture::{Ids, at};
 use crate::port::{Directory, Key, KeyHash, LedgerError, Login, Person, Removal, Scope, Workspace};
+use crate::remote::Remote;
 
 /// Checks every promise, each with a directory from `fresh`, which may share its store.
 ///
@@ -16,6 +17,7 @@ pub async fn directory<D: Directory>(fresh: impl AsyncFn() -> D) {
     a_workspace_is_added_once_by_name_for_its_owner(&fresh().await).await;
     an_id_is_given_once(&fresh().await).await;
     a_removed_workspace_is_gone_and_remembered_until_its_folder_is(&fresh().await).await;
+    a_workspace_follows_what_was_said_last(&fresh().await).await;
 }
 
 fn person(ids: &Ids, ms: u64) -> Person {
@@ -47,6 +49,23 @@ fn workspace(ids: &Ids, of: &Person, name: &str, ms: u64) -> Workspace {
     let name: WorkspaceName = name.parse().expect("a valid name");
     let purpose = "what it is for".to_owned();
     Workspace { id: ids.workspace(), name, owner: of.id, purpose, created: at(ms) }
+}
+
+async fn a_workspace_follows_what_was_said_last(directory: &impl Directory) {
+    let ids = Ids::new();
+    let (one, other) = (ids.workspace(), ids.workspace());
+    let remote = |url: &str, branch: &str| Remote {
+        url: url.parse().expect("an address"),
+        branch: branch.parse().expect("a branch"),
+    };
+    let follows = async |workspace| directory.remote(workspace).await.expect("readable");
+    assert_eq!(follows(one).await, None);
+    let first = remote("https://git.example.org/a/notes.git", "main");
+    directory.set_remote(one, first.clone()).await.expect("written");
+    assert_eq!((follows(one).await, follows(other).await), (Some(first), None));
+    let second = remote("ssh://git@[2001:db8::1]:2222/notes", "a/b");
+    directory.set_remote(one, second.clone()).await.expect("written");
+    assert_eq!(follows(one).await, Some(second));
 }
 
 async fn a_person_is_added_once_by_mail(directory: &impl Directory) {

@@ -8,6 +8,7 @@ pub use trust::Scope;
 
 use super::ledger::LedgerError;
 use super::membership::Memberships;
+use super::remotes::Remotes;
 
 /// A person.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,9 +89,9 @@ pub enum Removal {
     Live(u64),
 }
 
-/// People, their keys and logins, their workspaces, and who is what in these.
+/// People, their keys and logins, their workspaces, who is what in these, and what they follow.
 #[async_trait]
-pub trait Directory: Memberships {
+pub trait Directory: Memberships + Remotes {
     /// Adds a person, or finds the one with this mail address.
     async fn add_person(&self, person: Person) -> Result<Person, LedgerError>;
 

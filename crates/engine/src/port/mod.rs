@@ -7,6 +7,7 @@ pub mod gate;
 pub mod ledger;
 pub mod membership;
 pub mod proposals;
+pub mod remotes;
 pub mod usage;
 
 pub use backend::{
@@ -22,6 +23,7 @@ pub use ledger::{
 };
 pub use membership::{Departure, Followed, Invite, Member, MemberChange, Membership, Memberships};
 pub use proposals::{ProposalQuery, ProposalRecord, ProposalState, Proposals};
+pub use remotes::Remotes;
 pub use usage::{
     Charge, Charged, ModelCall, Tokens, Usage, UsageBook, UsageBy, UsageQuery, UsageRow,
 };

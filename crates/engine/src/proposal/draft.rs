@@ -6,10 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::event::HeldReason;
-use model::{CommitId, Dispatch, Event, Proposal, ProposalId, Time, WorkspaceId};
+use model::{
+    CommitId, Dispatch, DispatchId, Event, Label, Launcher, Proposal, ProposalId, SessionId, Time,
+    Trigger, UserId, WorkspaceId,
+};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
-use workspace::Repository;
+use workspace::{Record, Repository};
 
 use super::ProposalError;
 use crate::kill_point::kill_point;
@@ -101,26 +104,77 @@ impl Drafts {
         dispatch: &Dispatch,
         held: HeldChange,
     ) -> Result<ProposalRecord, ProposalError> {
+        self.write_of(Some(Maker::of(dispatch)), held).await
+    }
+
+    /// Writes the proposal of a change-set that a person made by hand, or finds it. Whose it is, the commit says.
+    pub async fn write_by_hand(&self, held: HeldChange) -> Result<ProposalRecord, ProposalError> {
+        self.write_of(None, held).await
+    }
+
+    async fn write_of(
+        &self,
+        maker: Option<Maker>,
+        held: HeldChange,
+    ) -> Result<ProposalRecord, ProposalError> {
         let life = self.life;
-        let maker = dispatch.clone();
         let workspace = held.workspace;
         let draft = self.workspaces.with(workspace, "read a held change-set", move |repository| {
-            draft(repository, &maker, held, life)
+            draft(repository, maker, held, life)
         });
         Ok(self.proposals.add_proposal(draft.await?).await?)
     }
 }
 
-/// What a held commit, and the dispatch that made it, say. Blocks.
+/// Who made a change-set, and why.
+#[derive(Debug, Clone)]
+struct Maker {
+    dispatch: Option<DispatchId>,
+    session: Option<SessionId>,
+    subject: UserId,
+    launcher: Launcher,
+    trigger: Trigger,
+    label: Label,
+}
+
+impl Maker {
+    fn of(dispatch: &Dispatch) -> Self {
+        Self {
+            dispatch: Some(dispatch.id),
+            session: Some(dispatch.session),
+            subject: dispatch.subject,
+            launcher: dispatch.launcher.clone(),
+            trigger: dispatch.trigger,
+            label: dispatch.label.clone(),
+        }
+    }
+
+    /// The person who held it by hand, as the platform wrote it into the commit.
+    fn by_hand(record: &Record) -> Option<Self> {
+        let subject = record.trailers.iter().find(|trailer| trailer.key() == "Subject")?;
+        let subject: UserId = subject.value().parse().ok()?;
+        Some(Self {
+            dispatch: None,
+            session: None,
+            subject,
+            launcher: Launcher::User(subject),
+            trigger: Trigger::Message,
+            label: Label::default(),
+        })
+    }
+}
+
+/// What a held commit, and who made it, say. Blocks.
 fn draft(
     repository: &Repository,
-    dispatch: &Dispatch,
+    maker: Option<Maker>,
     held: HeldChange,
     life: Duration,
 ) -> Result<Proposal, workspace::Error> {
     let HeldChange { workspace, reference, commit } = held;
     let raw = theirs(&commit).ok_or(workspace::Error::Unborn)?;
     let record = repository.record(raw)?;
+    let maker = maker.or_else(|| Maker::by_hand(&record)).ok_or(workspace::Error::Unborn)?;
     let before = match record.parents.first() {
         Some(base) => repository.tree_of(*base)?,
         None => workspace::TreeId::EMPTY,
@@ -141,12 +195,12 @@ fn draft(
         } else {
             HeldReason::ProposeOnly
         },
-        dispatch: Some(dispatch.id),
-        session: Some(dispatch.session),
-        subject: dispatch.subject,
-        launcher: dispatch.launcher.clone(),
-        trigger: dispatch.trigger,
-        label: dispatch.label.clone(),
+        dispatch: maker.dispatch,
+        session: maker.session,
+        subject: maker.subject,
+        launcher: maker.launcher,
+        trigger: maker.trigger,
+        label: maker.label,
         title: record.subject,
         paths,
         flags: flags.into_iter().map(|flag| flag.word().to_owned()).collect(),

@@ -125,13 +125,23 @@ impl Inbox {
     async fn write_missing(&self, workspace: WorkspaceId) -> Result<usize, ProposalError> {
         let mut written = 0;
         for held in unwritten(&self.0.drafts, workspace).await? {
-            let Some(dispatch) = maker(&held) else { continue };
-            let Some(record) = self.0.ledger.record(dispatch).await? else { continue };
-            self.0.drafts.write(&record.dispatch, held).await?;
+            if is_by_hand(&held) {
+                self.0.drafts.write_by_hand(held).await?;
+            } else {
+                let Some(dispatch) = maker(&held) else { continue };
+                let Some(record) = self.0.ledger.record(dispatch).await? else { continue };
+                self.0.drafts.write(&record.dispatch, held).await?;
+            }
             written += 1;
         }
         Ok(written)
     }
+}
+
+/// Whether a person held a change-set: by a push, or by taking back what others built on.
+fn is_by_hand(held: &HeldChange) -> bool {
+    let name = held.reference.rsplit('/').next().unwrap_or_default();
+    name.starts_with("push-") || name.starts_with("revert-")
 }
 
 /// The dispatch that a held change-set is named after: `dsp_…`, or that with a number.
@@ -157,5 +167,13 @@ mod tests {
         assert_eq!(of(id.to_string()), Some(id));
         assert_eq!(of(format!("{id}-12")), Some(id));
         assert_eq!(of("push-12".to_owned()), None);
+        let by_hand = |name: &str| {
+            is_by_hand(&HeldChange {
+                workspace: WorkspaceId::from_uuid(uuid::Uuid::from_u128(1)),
+                reference: format!("refs/remit/held/{name}"),
+                commit: "a".repeat(40).parse().expect("a commit"),
+            })
+        };
+        assert!(by_hand("push-12") && by_hand("revert-12-2") && !by_hand(&id.to_string()));
     }
 }

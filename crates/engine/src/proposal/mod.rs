@@ -115,6 +115,11 @@ impl Inbox {
         Ok(self.0.drafts.workspaces.with(workspace, "show a proposal", show).await?)
     }
 
+    /// Writes the proposal of a change-set that a person made by hand, or finds it.
+    pub async fn write_by_hand(&self, held: HeldChange) -> Result<ProposalRecord, ProposalError> {
+        self.0.drafts.write_by_hand(held).await
+    }
+
     /// Takes what was chosen into the folder, exactly and once, and returns the commit that it became.
     /// The same approval again gets the same answer.
     pub async fn approve(&self, approve: Approve) -> Result<CommitId, ProposalError> {

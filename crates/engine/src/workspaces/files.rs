@@ -7,8 +7,10 @@ use workspace::{
     Write, Written,
 };
 
+use super::push::held_change;
 use super::{Workspaces, WorkspacesError, ours, theirs, tree_path, view};
 use crate::port::Person;
+use crate::proposal::HeldChange;
 
 /// By whom a change is made by hand, when, and how it is called in the history.
 #[derive(Debug, Clone)]
@@ -22,7 +24,7 @@ pub struct Hand {
 }
 
 impl Hand {
-    fn attribution(&self) -> Attribution {
+    pub(super) fn attribution(&self) -> Attribution {
         let id: UserId = self.person.id;
         let facts = [
             ("Subject", id.to_string()),
@@ -94,6 +96,15 @@ pub enum NotChanged {
         current: CommitId,
         /// What they changed; the first 20.
         paths: Vec<String>,
+    },
+    /// Somebody else changed the same since, so that it cannot be taken back by itself. What would take
+    /// it back waits, and a proposal is to be written of it.
+    #[error("{} changed since", paths.join(", "))]
+    Waits {
+        /// What they changed; the first 20.
+        paths: Vec<String>,
+        /// What waits.
+        held: HeldChange,
     },
     /// There is nothing to delete.
     #[error("there is no file `{0}`")]
@@ -192,7 +203,8 @@ impl Workspaces {
         }
     }
 
-    /// Takes a commit back by a new one; the newest revision then. What was done since stays.
+    /// Takes a commit back by a new one; the newest revision then. What was done since stays; where that
+    /// does not fit, it waits for a decision.
     pub async fn undo(
         &self,
         id: WorkspaceId,
@@ -203,11 +215,16 @@ impl Workspaces {
             let Some(undone) = theirs(&commit) else { return Err(workspace::Error::Unborn) };
             let subject = repository.record(undone)?.subject;
             by.message = format!("Revert \"{subject}\"\n\nThis takes back {commit}.");
-            repository.undo(undone, &by.attribution())
+            let name = format!("revert-{}", &commit.as_str()[..12]);
+            repository.undo(undone, &by.attribution(), &name)
         };
         match self.with(id, "take a commit back", undo).await? {
             Undone::Done(commit) => Ok(ours(commit)),
-            Undone::Moved { head, paths } => Err(moved(head, &paths)),
+            Undone::Held { held, .. } => {
+                let paths = held.paths.iter().take(PATHS_MAX).map(|path| path.as_str().to_owned());
+                let paths = paths.collect();
+                Err(NotChanged::Waits { paths, held: held_change(id, &held) })
+            }
         }
     }
 
@@ -234,6 +251,18 @@ impl Workspaces {
                 Some(from) => repository.history(from, path.as_ref(), count),
                 None => Ok(History { records: vec![], next: None }),
             }
+        })
+        .await
+    }
+
+    /// Whether a commit is part of a workspace's history.
+    pub async fn is_revision(
+        &self,
+        id: WorkspaceId,
+        commit: CommitId,
+    ) -> Result<bool, WorkspacesError> {
+        self.with(id, "look for a commit", move |repository| {
+            theirs(&commit).map_or(Ok(false), |commit| repository.is_in_history(commit))
         })
         .await
     }

@@ -1,11 +1,14 @@
-//! What somebody pushes by git: unpacked in a quarantine, taken in by the committer's policy.
+//! What somebody pushes by git, or pulls from outside: unpacked in a quarantine, taken in by the committer's policy.
 
 use std::path::PathBuf;
 
 use model::{CommitId, WorkspaceId};
-use workspace::{Quarantine, Received, Why};
+pub use workspace::Origin;
+use workspace::{Held, Incoming, Otherwise, Quarantine, Received, Why};
 
-use super::{Workspaces, WorkspacesError, theirs, view};
+use super::files::Hand;
+use super::{Workspaces, WorkspacesError, ours, theirs};
+use crate::proposal::HeldChange;
 
 /// A push that was not taken, in words for the person. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +22,46 @@ pub enum NotTaken {
     /// The workspace cannot be written.
     #[error("the workspace cannot be written")]
     Workspace(#[from] WorkspacesError),
+}
+
+/// What is to be taken in of a quarantine.
+#[derive(Debug)]
+pub struct Taking {
+    /// The newest commit, as whoever sent it knew it.
+    pub from: CommitId,
+    /// What it is to become.
+    pub tip: CommitId,
+    /// From where it comes.
+    pub origin: Origin,
+    /// Who takes it in.
+    pub by: Hand,
+    /// What may become of it.
+    pub landing: Landing,
+}
+
+/// What may become of what is taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Landing {
+    /// A fast-forward, or nothing.
+    Forward,
+    /// A fast-forward; what is none waits for a decision.
+    ForwardOrProposal,
+    /// It waits for a decision.
+    Proposal,
+}
+
+/// What was taken in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taken {
+    /// The folder moved on by so many commits.
+    Forward(usize),
+    /// It waits beside the folder, and a proposal is to be written of it.
+    Held(HeldChange),
+}
+
+/// A held change-set, as a proposal is written of it.
+pub(super) fn held_change(workspace: WorkspaceId, held: &Held) -> HeldChange {
+    HeldChange { workspace, reference: held.name.clone(), commit: ours(held.commit) }
 }
 
 impl Workspaces {
@@ -35,23 +78,36 @@ impl Workspaces {
         .await
     }
 
-    /// Takes what lies in a quarantine in, as a fast-forward from one commit to another; how many
-    /// commits came.
+    /// Takes what lies in a quarantine in: as a fast-forward from one commit to another, or as what
+    /// waits for a decision.
     pub async fn take_in(
         &self,
         id: WorkspaceId,
         quarantine: Quarantine,
-        from: CommitId,
-        tip: CommitId,
-    ) -> Result<usize, NotTaken> {
+        taking: Taking,
+    ) -> Result<Taken, NotTaken> {
+        let Taking { from, tip, origin, by, landing } = taking;
         let (Some(from), Some(tip)) = (theirs(&from), theirs(&tip)) else {
             return Err(NotTaken::Behind);
         };
+        let by = by.attribution();
+        let name = format!("push-{}", &tip.to_string()[..12]);
         let received = self.with(id, "take a push in", move |repository| {
-            repository.receive(&quarantine, [from, tip], view::PLATFORM_EMAIL)
+            let otherwise = match landing {
+                Landing::Forward => Otherwise::Refuse,
+                Landing::ForwardOrProposal => Otherwise::Hold(&name),
+                Landing::Proposal => Otherwise::HoldAll(&name),
+            };
+            // What only waits is compared with what is there now.
+            let from = match landing {
+                Landing::Proposal => repository.head()?.unwrap_or(from),
+                Landing::Forward | Landing::ForwardOrProposal => from,
+            };
+            repository.receive(&quarantine, &Incoming { from, tip, origin, by: &by, otherwise })
         });
         match received.await? {
-            Received::Done { commits } => Ok(commits),
+            Received::Done { commits } => Ok(Taken::Forward(commits)),
+            Received::Held(held) => Ok(Taken::Held(held_change(id, &held))),
             Received::NotForward | Received::Moved => Err(NotTaken::Behind),
             Received::Refused { commit, path, why } => {
                 let commit = &commit.to_string()[..12];

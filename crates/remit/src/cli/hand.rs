@@ -16,6 +16,24 @@ pub(crate) struct Place {
     pub(crate) server: Server,
 }
 
+/// Where the credential of an outside repository is read from. It is no argument, so that no list of processes shows it.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TokenFile {
+    /// A file that holds the token; `-` for standard input.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+/// Which branch of an outside repository, and what lets one in.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Outside {
+    /// The branch; main where absent.
+    #[arg(long = "ref", value_name = "BRANCH")]
+    pub(crate) branch: Option<String>,
+    #[command(flatten)]
+    pub(crate) token: TokenFile,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Hand {
     /// List the workspaces that you are a member of.
@@ -43,6 +61,55 @@ pub(crate) enum Hand {
         directory: Option<PathBuf>,
         #[command(flatten)]
         server: Server,
+    },
+    /// Make a workspace that follows an outside repository.
+    Attach {
+        /// As `https://host/path`.
+        repo: String,
+        /// What it is called; as the repository where absent.
+        #[arg(long)]
+        name: Option<String>,
+        #[command(flatten)]
+        outside: Outside,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// List the workspaces that are part of your conversations, those that are parked, and what they follow.
+    Attached {
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Let a workspace that follows an outside repository take the place of another one, which is parked.
+    Swap {
+        /// As `https://host/path`; your home where absent.
+        repo: Option<String>,
+        #[command(flatten)]
+        outside: Outside,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Push a workspace to an outside repository and follow that from then on.
+    Publish {
+        /// As `https://host/path`.
+        repo: String,
+        #[command(flatten)]
+        outside: Outside,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Push to the outside repository that a workspace follows, as a fast-forward.
+    Push {
+        #[command(flatten)]
+        token: TokenFile,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Pull from the outside repository that a workspace follows, as a fast-forward.
+    Pull {
+        #[command(flatten)]
+        token: TokenFile,
+        #[command(flatten)]
+        place: Place,
     },
     /// List files.
     Tree {
@@ -239,13 +306,19 @@ impl Hand {
     fn about(&self) -> About<'_> {
         match self {
             Self::Ls { server, .. }
+            | Self::Attach { server, .. }
+            | Self::Attached { server, .. }
             | Self::New { server, .. }
             | Self::Clone { server, .. }
             | Self::Activate { server, .. }
             | Self::Deactivate { server, .. }
             | Self::Delete { server, .. }
             | Self::Join { server, .. } => About::Server(server),
-            Self::Tree { place, .. }
+            Self::Swap { place, .. }
+            | Self::Publish { place, .. }
+            | Self::Push { place, .. }
+            | Self::Pull { place, .. }
+            | Self::Tree { place, .. }
             | Self::Cat { place, .. }
             | Self::Write { place, .. }
             | Self::Rm { place, .. }

@@ -6,7 +6,7 @@ use anyhow::Context;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::cli::Hand;
+use crate::cli::{Hand, Outside, TokenFile};
 use crate::client::{Client, escaped, with_query};
 use crate::config::Config;
 use crate::exit::{Exit, Failed};
@@ -14,6 +14,9 @@ use crate::say::{self, safe};
 
 /// The largest file that is read to be written or uploaded, in bytes.
 const FILE_BYTES_MAX: u64 = 25 << 20;
+
+/// The longest token that is read, in bytes.
+const TOKEN_BYTES_MAX: u64 = 16 << 10;
 
 /// One command, and the workspace it is about.
 struct Desk<'a> {
@@ -37,6 +40,20 @@ pub(crate) async fn run(config: &Config, verb: Hand, as_json: bool) -> anyhow::R
             desk.shown("new", &body, "name").await
         }
         Hand::Clone { name, directory, .. } => clone(config, &name, directory.as_deref(), as_json),
+        Hand::Attach { repo, name, outside, .. } => {
+            let mut body = outside_body(Some(repo), &outside)?;
+            add(&mut body, "name", name);
+            desk.remote("attach", &body, "name").await
+        }
+        Hand::Attached { .. } => desk.attached().await,
+        Hand::Swap { repo, outside, .. } => {
+            desk.remote("swap", &outside_body(repo, &outside)?, "workspace").await
+        }
+        Hand::Publish { repo, outside, .. } => {
+            desk.remote("publish", &outside_body(Some(repo), &outside)?, "revision").await
+        }
+        Hand::Push { token, .. } => desk.remote("push", &token_body(&token)?, "revision").await,
+        Hand::Pull { token, .. } => desk.remote("pull", &token_body(&token)?, "revision").await,
         Hand::Tree { hidden, at, .. } => desk.tree(hidden, at.as_deref()).await,
         Hand::Cat { path, at, .. } => desk.cat(&path, at.as_deref()).await,
         Hand::Write { path, file, base, .. } => desk.write(&path, file.as_deref(), base).await,
@@ -111,7 +128,68 @@ fn add(body: &mut Value, name: &str, value: Option<impl Into<Value>>) {
     }
 }
 
+fn token_body(token: &TokenFile) -> anyhow::Result<Value> {
+    let mut body = json!({});
+    if let Some(path) = &token.token_file {
+        let read = if path.as_os_str() == "-" {
+            limited(&mut std::io::stdin().lock())
+        } else {
+            std::fs::File::open(path).and_then(|mut file| limited(&mut file))
+        };
+        let token = read.with_context(|| format!("cannot read a token from {}", path.display()))?;
+        add(&mut body, "token", Some(token));
+    }
+    Ok(body)
+}
+
+fn limited(from: &mut impl std::io::Read) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut std::io::Read::take(from, TOKEN_BYTES_MAX), &mut text)?;
+    Ok(text)
+}
+
+fn outside_body(repo: Option<String>, outside: &Outside) -> anyhow::Result<Value> {
+    let mut body = token_body(&outside.token)?;
+    add(&mut body, "repo", repo);
+    add(&mut body, "ref", outside.branch.clone());
+    Ok(body)
+}
+
 impl Desk<'_> {
+    /// Asks for something that is done with an outside repository and may take its time.
+    async fn remote(&self, rest: &str, body: &Value, field: &str) -> anyhow::Result<()> {
+        let answer = self.client.post_patiently(&self.path(rest, &[]), body).await?;
+        if self.as_json {
+            return Ok(say::json(&answer)?);
+        }
+        let text = answer[field].as_str().or(answer[field]["name"].as_str());
+        if let Some(parked) = answer["parked"]["name"].as_str() {
+            say::talk(format!("parked: {}", safe(parked)));
+        }
+        match text {
+            Some(text) => Ok(say::data(safe(text))?),
+            None => Ok(()),
+        }
+    }
+
+    async fn attached(&self) -> anyhow::Result<()> {
+        let list = self.client.get("/agent/workspace/attached").await?;
+        if self.as_json {
+            return Ok(say::json(&list)?);
+        }
+        let mut rows = vec![];
+        for state in ["active", "parked"] {
+            for workspace in list[state].as_array().into_iter().flatten() {
+                let mut row = workspace.clone();
+                row["state"] = state.into();
+                row["follows"] = workspace["remote"]["repo"].clone();
+                row["ref"] = workspace["remote"]["ref"].clone();
+                rows.push(row);
+            }
+        }
+        say::list(&rows, &["name", "state", "role", "follows", "ref"], false)
+    }
+
     fn path(&self, rest: &str, query: &[(&str, Option<&str>)]) -> String {
         let workspace = [("workspace", self.workspace)];
         let all: Vec<_> = workspace.into_iter().chain(query.iter().copied()).collect();

@@ -62,6 +62,12 @@ const EXPECTED: &[(&str, &str, [u16; 5])] = &[
     // It is the subject's home.
     ("DELETE", "/agent/workspace", [401, 404, 403, 409, 409]),
     ("GET", "/agent/workspace/attached", [401, 200, 200, 200, 200]),
+    // A repository is to be named, and one to be followed.
+    ("POST", "/agent/workspace/attach", [401, 422, 403, 422, 422]),
+    ("POST", "/agent/workspace/swap", [401, 404, 403, 200, 404]),
+    ("POST", "/agent/workspace/publish", [401, 404, 403, 422, 422]),
+    ("POST", "/agent/workspace/push", [401, 404, 403, 409, 409]),
+    ("POST", "/agent/workspace/pull", [401, 404, 403, 409, 409]),
     ("POST", "/agent/workspace/activate", [401, 404, 403, 200, 404]),
     ("POST", "/agent/workspace/deactivate", [401, 404, 403, 200, 404]),
     ("POST", "/agent/workspace/purpose", [401, 404, 403, 200, 200]),
@@ -242,6 +248,7 @@ async fn invite(things: &Things) -> String {
 fn query(path: &str, things: &Things) -> String {
     match path {
         "/agent/workspace/new"
+        | "/agent/workspace/attach"
         | "/agent/workspace/attached"
         | "/agent/workspace/activate"
         | "/agent/workspace/deactivate"

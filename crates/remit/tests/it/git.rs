@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::harness::{Answer, Client, Folder, Server};
 
 /// Git as a person runs it, with nothing of this machine's configuration.
-fn git(at: &Path, args: &[&str]) -> Output {
+pub(crate) fn git(at: &Path, args: &[&str]) -> Output {
     let mut command = Command::new("git");
     command
         .arg("-C")
@@ -25,7 +25,7 @@ fn git(at: &Path, args: &[&str]) -> Output {
 }
 
 #[track_caller]
-fn ok(at: &Path, args: &[&str]) -> String {
+pub(crate) fn ok(at: &Path, args: &[&str]) -> String {
     let output = git(at, args);
     assert!(output.status.success(), "git {args:?}: {output:?}");
     String::from_utf8(output.stdout).expect("text").trim().to_owned()
@@ -33,23 +33,23 @@ fn ok(at: &Path, args: &[&str]) -> String {
 
 /// What git says when it fails.
 #[track_caller]
-fn fails(at: &Path, args: &[&str]) -> String {
+pub(crate) fn fails(at: &Path, args: &[&str]) -> String {
     let output = git(at, args);
     assert!(!output.status.success(), "git {args:?}: {output:?}");
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-struct Desk {
-    folder: Folder,
-    server: Server,
-    me: Client,
-    home: String,
-    at: PathBuf,
+pub(crate) struct Desk {
+    pub(crate) folder: Folder,
+    pub(crate) server: Server,
+    pub(crate) me: Client,
+    pub(crate) home: String,
+    pub(crate) at: PathBuf,
 }
 
 impl Desk {
     /// A server, and a clone of the seeded person's home in `clone`.
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = Folder::new();
         let server = Server::start(&folder);
         let me = server.client();
@@ -62,24 +62,24 @@ impl Desk {
         desk
     }
 
-    fn url(&self, name: &str) -> String {
+    pub(crate) fn url(&self, name: &str) -> String {
         self.url_with(name, self.server.ready["key"].as_str().expect("a key"))
     }
 
-    fn url_with(&self, name: &str, key: &str) -> String {
+    pub(crate) fn url_with(&self, name: &str, key: &str) -> String {
         let address = self.server.url().strip_prefix("http://").expect("an address");
         format!("http://whoever:{key}@{address}/git/{name}.git")
     }
 
-    fn repository(&self) -> PathBuf {
+    pub(crate) fn repository(&self) -> PathBuf {
         self.folder.data().join(format!("workspaces/{}.git", self.home))
     }
 
-    fn head(&self) -> String {
+    pub(crate) fn head(&self) -> String {
         ok(&self.repository(), &["rev-parse", "refs/heads/main"])
     }
 
-    fn commit(&self, path: &str, content: &str, message: &str) {
+    pub(crate) fn commit(&self, path: &str, content: &str, message: &str) {
         let file = self.at.join(path);
         std::fs::create_dir_all(file.parent().expect("a folder")).expect("made");
         std::fs::write(file, content).expect("written");

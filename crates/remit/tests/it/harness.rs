@@ -363,7 +363,10 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(url: &str, key: Option<&str>) -> Self {
-        let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build();
+        // No connection is kept: the server closes one that is idle, just when a busy machine uses it again.
+        let http =
+            reqwest::Client::builder().no_proxy().timeout(DEADLINE).pool_max_idle_per_host(0);
+        let http = http.build();
         let http = http.expect("a client");
         Self { http, url: url.to_owned(), key: key.map(str::to_owned) }
     }

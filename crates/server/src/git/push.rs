@@ -4,7 +4,7 @@ use axum::Extension;
 use axum::body::{Body, BodyDataStream};
 use axum::extract::{Path, State};
 use axum::response::Response;
-use engine::workspaces::push::NotTaken;
+use engine::workspaces::push::{Landing, NotTaken, Origin, Taken, Taking};
 use futures_util::StreamExt;
 use model::CommitId;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::{find, start, typed};
 use crate::access::Caller;
 use crate::api::Api;
 use crate::problem::{INTERNAL, MALFORMED, Problem, TIMED_OUT, TOO_LARGE};
-use crate::workspace::Place;
+use crate::workspace::{Place, hand};
 
 /// What the commands of a push may have, in bytes.
 const COMMANDS_BYTES_MAX: usize = 64 << 10;
@@ -26,6 +26,8 @@ const PACK_BYTES_MAX: u64 = 128 << 20;
 /// How long a push may take to come.
 const TIME_MAX: Duration = Duration::from_mins(10);
 const MAIN: &str = "refs/heads/main";
+/// Where one pushes what is to become a proposal.
+const FOR_MAIN: &str = "refs/for/main";
 const NOTHING: &str = "0000000000000000000000000000000000000000";
 
 /// Tells what is there and what is understood.
@@ -82,9 +84,9 @@ async fn receive(
         return Ok(refused(&commands, "push one branch at a time"));
     };
     let why = match (command.name.as_str(), command.to.as_str()) {
-        (MAIN, NOTHING) => Some("main cannot be deleted"),
-        (MAIN, _) => None,
-        _ => Some("only main is kept here: push to main"),
+        (MAIN | FOR_MAIN, NOTHING) => Some("main cannot be deleted"),
+        (MAIN | FOR_MAIN, _) => None,
+        _ => Some("only main is kept here: push to main, or to refs/for/main to propose"),
     };
     if let Some(why) = why {
         body.throw_away().await?;
@@ -112,13 +114,22 @@ async fn receive(
     else {
         return Ok(refused(&commands, "not a commit"));
     };
+    let by = hand(api, caller, "Push".to_owned()).await?;
+    let landing = landing(caller, place, command);
+    let taking = Taking { from, tip: to, origin: Origin::Push, by, landing };
     let workspaces = api.workspaces.clone();
-    let taken =
-        api.finish(async move { workspaces.take_in(id, quarantine, from, to).await }).await?;
+    let taken = api.finish(async move { workspaces.take_in(id, quarantine, taking).await }).await?;
     match taken {
-        Ok(commits) => {
+        Ok(Taken::Forward(commits)) => {
             info!(workspace = %id, subject = %caller.subject, commits, "a push was taken in");
             Ok(report(&commands, "ok"))
+        }
+        Ok(Taken::Held(held)) => {
+            let inbox = api.inbox.clone();
+            let written = api.finish(async move { inbox.write_by_hand(held).await }).await??;
+            let proposal = written.proposal.id;
+            info!(workspace = %id, subject = %caller.subject, %proposal, "a push waits");
+            Ok(waits(&commands, landing, &format!("it waits as proposal {proposal}")))
         }
         Err(NotTaken::Workspace(cause)) => {
             error!(workspace = %id, %cause, "a push could not be taken in");
@@ -128,12 +139,35 @@ async fn receive(
     }
 }
 
+/// What may become of a push: whoever owns the workspace moves it on, others propose.
+fn landing(caller: &Caller, place: &Place, command: &Command) -> Landing {
+    let may_land = caller.may(&Action::LandPush { role: place.role }).is_ok();
+    if command.name == MAIN && may_land { Landing::ForwardOrProposal } else { Landing::Proposal }
+}
+
+/// The report on a push that waits: who meant that is told so, others why it did not land.
+fn waits(commands: &[Command], landing: Landing, words: &str) -> Vec<u8> {
+    if commands.iter().all(|command| command.name == FOR_MAIN) {
+        return told(commands, "ok", &format!("{words}\n"));
+    }
+    let why = match landing {
+        Landing::Forward | Landing::ForwardOrProposal => "it is not made on the newest commit",
+        Landing::Proposal => "only owners push to main",
+    };
+    refused(commands, &format!("{words}: {why}"))
+}
+
 fn refused(commands: &[Command], why: &str) -> Vec<u8> {
     report(commands, why)
 }
 
 /// The report on every command: `ok`, or why not.
 fn report(commands: &[Command], outcome: &str) -> Vec<u8> {
+    told(commands, outcome, "")
+}
+
+/// The same, with words for the person where there is a way for them.
+fn told(commands: &[Command], outcome: &str, words: &str) -> Vec<u8> {
     let mut lines = packet::line(b"unpack ok\n");
     for command in commands {
         let line = match outcome {
@@ -146,7 +180,11 @@ fn report(commands: &[Command], outcome: &str) -> Vec<u8> {
     if !commands.iter().any(|command| command.side_band) {
         return lines;
     }
-    let mut told = packet::line(&[b"\x01", lines.as_slice()].concat());
+    let mut told = vec![];
+    if !words.is_empty() {
+        told.extend(packet::line(&[b"\x02", words.as_bytes()].concat()));
+    }
+    told.extend(packet::line(&[b"\x01", lines.as_slice()].concat()));
     told.extend_from_slice(packet::FLUSH);
     told
 }

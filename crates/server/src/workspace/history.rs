@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use axum::{Extension, Json};
+use engine::workspaces::files::NotChanged;
 use engine::workspaces::{Record, Signature};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use trust::Action;
 
 use super::files::Revision;
@@ -14,7 +16,7 @@ use super::{Place, Which, hand, revision};
 use crate::access::Caller;
 use crate::api::Api;
 use crate::body::{self, JsonBody, Query};
-use crate::problem::{INVALID, Problem};
+use crate::problem::{CONFLICT, INVALID, Problem};
 use crate::views::{self, Moment};
 
 /// How many commits one list has where nobody says.
@@ -110,8 +112,20 @@ pub(crate) async fn revert(
         commit.parse().map_err(|bad: model::id::BadId| Problem::new(INVALID, bad.to_string()))?;
     let by = hand(&api, &caller, String::new()).await?;
     let (workspaces, id) = (api.workspaces.clone(), place.workspace.id);
-    let undone = api.finish(async move { workspaces.undo(id, commit, by).await }).await?;
-    Ok(Json(Revision { revision: undone? }))
+    let inbox = api.inbox.clone();
+    let undone = api.finish(async move {
+        match workspaces.undo(id, commit, by).await {
+            Ok(revision) => Ok(revision),
+            Err(NotChanged::Waits { paths, held }) => {
+                let proposal = inbox.write_by_hand(held).await?.proposal.id;
+                let paths = paths.join(", ");
+                let words = format!("{paths} changed since: it waits as proposal {proposal}");
+                Err(Problem::new(CONFLICT, words).with("proposal", json!(proposal)))
+            }
+            Err(why) => Err(why.into()),
+        }
+    });
+    Ok(Json(Revision { revision: undone.await?? }))
 }
 
 /// A commit as outsiders see it.
@@ -132,6 +146,9 @@ pub(crate) struct CommitView {
     /// The paths that were not committed, and why; absent where all were.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     refused: Vec<String>,
+    /// True where it came from an outside repository, so that nothing here vouches for it; else absent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    foreign: bool,
 }
 
 /// Who wrote a commit.
@@ -162,6 +179,7 @@ fn commit(record: &Record) -> CommitView {
         message: record.message.clone(),
         trailers,
         refused,
+        foreign: record.foreign,
     }
 }
 

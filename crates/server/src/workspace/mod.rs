@@ -9,6 +9,7 @@ pub(crate) mod invites;
 pub(crate) mod knowledge;
 pub(crate) mod members;
 pub(crate) mod own;
+pub(crate) mod remote;
 pub(crate) mod upload;
 
 use axum::{Extension, Json, extract::State};
@@ -144,7 +145,7 @@ pub(crate) async fn list(
 ) -> Result<Json<Listed>, Problem> {
     let mut workspaces = vec![];
     for membership in api.directory.memberships(caller.subject).await? {
-        workspaces.push(show(&api, membership).await);
+        workspaces.push(show(&api, membership).await?);
     }
     Ok(Json(Listed { workspaces }))
 }
@@ -169,12 +170,17 @@ pub(crate) struct WorkspaceView {
     created: Moment,
     /// Its newest revision; null while it is empty.
     head: Option<CommitId>,
+    /// The outside repository that it follows; null if none.
+    remote: Option<remote::Followed>,
 }
 
 /// A workspace as one of its members sees it.
-pub(crate) async fn show(api: &Api, membership: Membership) -> WorkspaceView {
+pub(crate) async fn show(api: &Api, membership: Membership) -> Result<WorkspaceView, Problem> {
     let Membership { workspace, role, active } = membership;
-    WorkspaceView {
+    // One whose folder is missing is listed all the same.
+    let head = api.workspaces.head(workspace.id).await.ok().flatten();
+    let remote = api.directory.remote(workspace.id).await?;
+    Ok(WorkspaceView {
         id: workspace.id,
         name: workspace.name,
         owner: workspace.owner,
@@ -182,9 +188,9 @@ pub(crate) async fn show(api: &Api, membership: Membership) -> WorkspaceView {
         active,
         purpose: workspace.purpose,
         created: views::time(workspace.created),
-        // One whose folder is missing is listed all the same.
-        head: api.workspaces.head(workspace.id).await.ok().flatten(),
-    }
+        head,
+        remote: remote.as_ref().map(remote::shown),
+    })
 }
 
 impl From<WorkspacesError> for Problem {
@@ -223,6 +229,7 @@ impl From<NotChanged> for Problem {
                 let words = format!("{words}; read it again, then write on that revision");
                 Self::new(CONFLICT, words).with("current", json!(current))
             }
+            NotChanged::Waits { .. } => Self::new(CONFLICT, words),
             NotChanged::Absent(_) => Self::new(NOT_FOUND, words),
             NotChanged::Occupied(_) => Self::new(CONFLICT, words),
             NotChanged::Refused { reason: "too-large" | "total-too-large", .. } => {

@@ -22,7 +22,7 @@ use crate::problem::{CONFLICT, INVALID, Problem};
 /// The longest purpose, in characters.
 const PURPOSE_CHARS_MAX: usize = 300;
 /// How many workspaces a person may have by name.
-const WORKSPACES_MAX: usize = 1_000;
+pub(super) const WORKSPACES_MAX: usize = 1_000;
 
 /// Which workspaces are part of conversations that name none.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -39,7 +39,7 @@ pub(crate) async fn attached(
     let (mut active, mut parked) = (vec![], vec![]);
     for membership in api.directory.memberships(caller.subject).await? {
         let list = if membership.active { &mut active } else { &mut parked };
-        list.push(show(&api, membership).await);
+        list.push(show(&api, membership).await?);
     }
     Ok(Json(Attached { active, parked }))
 }
@@ -123,7 +123,7 @@ pub(crate) async fn show_own(
 ) -> Result<WorkspaceView, Problem> {
     let known = api.directory.memberships(caller.subject).await?;
     let found = known.into_iter().find(|it| it.workspace.id == id);
-    Ok(show(api, found.ok_or_else(|| unknown(&id.to_string()))?).await)
+    show(api, found.ok_or_else(|| unknown(&id.to_string()))?).await
 }
 
 pub(crate) fn name_of(text: &str) -> Result<WorkspaceName, Problem> {
@@ -143,7 +143,7 @@ fn template_of(name: Option<&str>) -> Result<Template, Problem> {
         .ok_or_else(|| Problem::new(INVALID, "template: one of knowledge, plain"))
 }
 
-fn checked_purpose(text: &str) -> Result<String, Problem> {
+pub(super) fn checked_purpose(text: &str) -> Result<String, Problem> {
     let text = text.trim().to_owned();
     if text.chars().count() > PURPOSE_CHARS_MAX || text.chars().any(char::is_control) {
         let words = format!("purpose: one line of at most {PURPOSE_CHARS_MAX} characters");
@@ -242,16 +242,33 @@ async fn set_active(
     let WhichWorkspace { workspace } = which;
     let make_use = |role| Action::UseWorkspace { role };
     let place = Place::find(api, caller, Some(&workspace), make_use).await?;
+    let id = place.workspace.id;
+    if active {
+        activate_for(api, caller, id, None).await?;
+    } else if !api.directory.set_active(id, caller.subject, false).await? {
+        return Err(unknown(&workspace));
+    }
+    Ok(Json(show_own(api, caller, id).await?))
+}
+
+/// Makes a workspace part of the caller's conversations, if there is room once another one is out of them.
+pub(super) async fn activate_for(
+    api: &Api,
+    caller: &Caller,
+    id: WorkspaceId,
+    leaving: Option<WorkspaceId>,
+) -> Result<(), Problem> {
     let known = api.directory.memberships(caller.subject).await?;
-    let others = |it: &&Membership| it.active && it.workspace.id != place.workspace.id;
-    if active && known.iter().filter(others).count() >= MOUNTS_MAX {
+    let others =
+        |it: &&Membership| it.active && it.workspace.id != id && Some(it.workspace.id) != leaving;
+    if known.iter().filter(others).count() >= MOUNTS_MAX {
         let words = format!("{MOUNTS_MAX} workspaces are active already; deactivate one first");
         return Err(Problem::new(CONFLICT, words));
     }
-    if !api.directory.set_active(place.workspace.id, caller.subject, active).await? {
-        return Err(unknown(&workspace));
+    if !api.directory.set_active(id, caller.subject, true).await? {
+        return Err(unknown(&id.to_string()));
     }
-    Ok(Json(show_own(api, caller, place.workspace.id).await?))
+    Ok(())
 }
 
 /// What a workspace is to be for.

@@ -9,6 +9,7 @@ mod commits;
 mod crashes;
 mod disks;
 mod house;
+mod ignores;
 mod merges;
 mod overlays;
 mod patches;

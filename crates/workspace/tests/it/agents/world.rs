@@ -281,11 +281,13 @@ impl World {
         }
         let (base, ours) = (self.history[at].folder.clone(), self.history[at - 1].folder.clone());
         let by = self.person();
-        match self.house.repository.undo(self.history[at].commit, &by).unwrap() {
+        match self.house.repository.undo(self.history[at].commit, &by, "revert").unwrap() {
             Undone::Done(commit) => self.maybe_landed(commit, &by, &base, &ours),
-            Undone::Moved { .. } => {
+            Undone::Held { held, .. } => {
                 let sides = Sides { base: &base, ours: &ours, theirs: self.folder() };
                 assert!(sides.merged().is_none(), "not taken back without a doubt");
+                let held = folder_of(&self.house.repository, held.commit);
+                assert_same(&held, &ours, "what would take a commit back");
             }
         }
     }

@@ -1,0 +1,121 @@
+//! What git said, sorted into what a caller can do about it. Its words, and those of the remote among them, are never
+//! handed on: a remote could say back what it was sent. Pure.
+
+use super::{Branch, RemoteError};
+
+/// What fetching or pushing failed for.
+pub(super) fn why(said: &str, branch: &Branch) -> RemoteError {
+    // What the remote itself says stands behind `remote:`.
+    let lines: Vec<&str> = said.lines().filter(|line| !line.starts_with("remote:")).collect();
+    let says =
+        |words: &[&str]| lines.iter().any(|line| words.iter().any(|word| line.contains(word)));
+    if says(&["redirection", "error: 301", "error: 302", "error: 303", "error: 307", "error: 308"])
+    {
+        RemoteError::Redirects
+    } else if says(&[
+        "could not read Username",
+        "could not read Password",
+        "Authentication failed",
+        "error: 401",
+        "error: 403",
+        "Permission denied",
+    ]) {
+        RemoteError::Credential
+    } else if says(&["couldn't find remote ref"]) {
+        RemoteError::NoBranch(branch.name().to_owned())
+    } else if says(&["not found", "error: 404", "does not appear to be a git repository"]) {
+        RemoteError::NoRepository
+    } else if says(&["certificate", "Host key verification failed"]) {
+        RemoteError::Certificate
+    } else if says(&["Could not resolve", "Failed to connect", "Couldn't connect", "SOCKS5"]) {
+        RemoteError::Unreachable
+    } else if says(&["File too large", "signal 25", "maximum allowed size", "Out of memory"]) {
+        RemoteError::TooMuch
+    } else if says(&["too slow", "timed out"]) {
+        RemoteError::TooSlow
+    } else if says(&["fsck", "index-pack", "bad object", "did not send all necessary objects"]) {
+        RemoteError::Broken
+    } else {
+        RemoteError::Failed
+    }
+}
+
+/// What a push came to, by its report for programs: whether the branch moved. Nothing where there is no report.
+pub(super) fn pushed(out: &str, success: bool) -> Option<Result<bool, RemoteError>> {
+    let report = out.lines().find(|line| line.contains('\t'))?;
+    let mut parts = report.split('\t');
+    let (flag, _, summary) = (parts.next()?, parts.next()?, parts.next()?);
+    Some(match (flag, success) {
+        ("=", true) => Ok(false),
+        (" " | "*", true) => Ok(true),
+        ("!", _) if summary.contains("fetch first") || summary.contains("non-fast-forward") => {
+            Err(RemoteError::Behind)
+        }
+        ("!", _) => Err(RemoteError::Declined),
+        _ => Err(RemoteError::Failed),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(said: &str, expected: &str) {
+        let why = format!("{:?}", why(said, &Branch::default()));
+        assert!(why.starts_with(expected), "{said}: {why}");
+    }
+
+    #[test]
+    fn what_git_says_is_sorted_and_what_the_remote_says_is_not_heard() {
+        check(
+            "fatal: unable to access 'https://x/': The requested URL returned error: 403",
+            "Credential",
+        );
+        check(
+            "fatal: could not read Username for 'https://x': terminal prompts disabled",
+            "Credential",
+        );
+        check("fatal: repository 'https://x/y/' not found", "NoRepository");
+        check("fatal: couldn't find remote ref refs/heads/main", "NoBranch");
+        check(
+            "fatal: unable to update url base from redirection:\n  asked for: https://x",
+            "Redirects",
+        );
+        check(
+            "fatal: unable to access 'https://x/': The requested URL returned error: 302",
+            "Redirects",
+        );
+        check(
+            "fatal: unable to access 'https://x/': SSL certificate problem: self-signed",
+            "Certificate",
+        );
+        check(
+            "error: object 1234: fullPathname: contains full pathnames\nfatal: fsck error in packed object",
+            "Broken",
+        );
+        check("error: index-pack died of signal 25", "TooMuch");
+        check("remote: error: 403\nfatal: the remote end hung up unexpectedly", "Failed");
+    }
+
+    #[test]
+    fn a_push_is_judged_by_its_report() {
+        let check = |out: &str, success, expected: &str| {
+            assert_eq!(format!("{:?}", pushed(out, success)), expected, "{out}");
+        };
+        check("To https://x\n*\ta:refs/heads/main\t[new branch]\nDone\n", true, "Some(Ok(true))");
+        check("To https://x\n \ta:refs/heads/main\t1..2\nDone\n", true, "Some(Ok(true))");
+        check("To https://x\n=\ta:refs/heads/main\t[up to date]\nDone\n", true, "Some(Ok(false))");
+        check(
+            "To https://x\n!\ta:refs/heads/main\t[rejected] (fetch first)\nDone\n",
+            false,
+            "Some(Err(Behind))",
+        );
+        check(
+            "To x\n!\ta:refs/heads/main\t[rejected] (non-fast-forward)\n",
+            false,
+            "Some(Err(Behind))",
+        );
+        check("To x\n!\ta:refs/heads/main\t[remote rejected] (no)\n", false, "Some(Err(Declined))");
+        check("", false, "None");
+    }
+}

@@ -1,0 +1,152 @@
+//! What does not land by itself waits for a decision: a push that is no fast-forward, a push of somebody who owns
+//! nothing here, taking back what others built on. And what becomes of it when its maker has gone.
+
+use serde_json::{Value, json};
+
+use crate::git::{Desk, fails, git, ok};
+use crate::harness::{Answer, Client};
+
+/// The proposal that git or an answer names.
+#[track_caller]
+fn named(said: &str) -> String {
+    let at = said.find("prp_").unwrap_or_else(|| panic!("names no proposal: {said}"));
+    said[at..].chars().take_while(|it| it.is_ascii_alphanumeric() || *it == '_').collect()
+}
+
+async fn show(client: &Client, id: &str) -> Value {
+    client.get(&format!("/agent/proposals/{id}")).await.ok()
+}
+
+async fn approve(client: &Client, id: &str, choice: Value) -> Answer {
+    let mut body = choice;
+    body["digest"] = show(client, id).await["digest"].clone();
+    client.post(&format!("/agent/proposals/{id}/approve"), body).await
+}
+
+#[tokio::test]
+async fn a_push_that_is_no_fast_forward_waits_and_lands_where_it_was_approved() {
+    let desk = Desk::new().await;
+    desk.commit("mine.md", "mine\n", "Add mine");
+    desk.commit("more.md", "more\n", "Add more");
+    desk.me.put("theirs.md", "theirs\n", &desk.home).await;
+    let before = desk.head();
+    let said = fails(&desk.at, &["push", "-qf", "origin", "HEAD:main"]);
+    assert!(said.contains("not made on the newest commit"), "{said}");
+    let id = named(&said);
+    assert_eq!(named(&fails(&desk.at, &["push", "-qf", "origin", "HEAD:main"])), id, "once");
+    assert_eq!(desk.head(), before);
+    let shown = show(&desk.me, &id).await;
+    let paths: Vec<_> =
+        shown["files"].as_array().expect("files").iter().map(|it| it["path"].clone()).collect();
+    assert_eq!(paths, ["mine.md", "more.md"]);
+    assert_eq!(
+        (&shown["reason"], &shown["dispatch"], &shown["title"]),
+        (&json!("propose_only"), &Value::Null, &json!("Add more"))
+    );
+    approve(&desk.me, &id, json!({"all": true})).await.ok();
+    ok(&desk.at, &["fetch", "-q"]);
+    ok(&desk.at, &["reset", "-q", "--hard", "origin/main"]);
+    for (path, content) in [("mine.md", "mine"), ("theirs.md", "theirs")] {
+        assert_eq!(ok(&desk.at, &["show", &format!("HEAD:{path}")]), content);
+    }
+    let log = desk.me.get("/agent/workspace/log?limit=1").await.ok();
+    let commit = &log["commits"][0];
+    assert_eq!(
+        (&commit["trailers"]["proposal"], &commit["author"]["name"]),
+        (&json!(id), &json!("Owner"))
+    );
+    // Both changed one place: nobody decides for the person.
+    desk.commit("mine.md", "one way\n", "Change mine");
+    desk.me.put("mine.md", "another way\n", &desk.home).await;
+    let id = named(&fails(&desk.at, &["push", "-qf", "origin", "HEAD:main"]));
+    let shown = show(&desk.me, &id).await;
+    assert_eq!((&shown["reason"], &shown["conflicts"]), (&json!("conflict"), &json!(["mine.md"])));
+    // What was made on no commit of this folder is refused as before.
+    ok(&desk.at, &["checkout", "-q", "--orphan", "other"]);
+    ok(&desk.at, &["commit", "-qm", "Another history"]);
+    assert!(fails(&desk.at, &["push", "-qf", "origin", "HEAD:main"]).contains("pull first"));
+    ok(&desk.repository(), &["fsck", "--strict"]);
+}
+
+/// Another member, and a clone of theirs.
+async fn member(desk: &Desk, name: &str) -> (Client, String, String) {
+    let (client, id) = desk.server.person(name, "agent,read").await;
+    let invite = json!({"role": "contributor", "mode": "open"});
+    let invite = desk.me.post("/agent/workspace/invites", invite).await.ok();
+    client.post("/agent/workspace/invites/accept", json!({"token": invite["token"]})).await.ok();
+    let key = desk.server.admin().post(&format!("/admin/users/{id}/tokens"), json!({})).await.ok();
+    let url = desk.url_with(&desk.home, key["token"].as_str().expect("a key"));
+    ok(desk.folder.path(), &["clone", "-q", &url, name]);
+    (client, id, url)
+}
+
+#[tokio::test]
+async fn a_contributor_proposes_by_a_push_and_what_one_leaves_behind_is_an_owners() {
+    let desk = Desk::new().await;
+    let (joe, joe_id, _) = member(&desk, "joe").await;
+    let (ann, _, _) = member(&desk, "ann").await;
+    let clone = desk.folder.path().join("joe");
+    let before = desk.head();
+    let suggest = |path: &str| {
+        std::fs::write(clone.join(path), format!("{path}\n")).expect("written");
+        ok(&clone, &["add", "-A"]);
+        ok(&clone, &["commit", "-qm", &format!("Suggest {path}")]);
+    };
+    suggest("one.md");
+    let said = fails(&clone, &["push", "-q", "origin", "HEAD:main"]);
+    assert!(said.contains("only owners push to main"), "{said}");
+    let one = named(&said);
+    let proposed = git(&clone, &["push", "origin", "HEAD:refs/for/main"]);
+    assert!(proposed.status.success(), "{proposed:?}");
+    assert_eq!(named(&String::from_utf8_lossy(&proposed.stderr)), one);
+    suggest("two.md");
+    let proposed = git(&clone, &["push", "origin", "HEAD:refs/for/main"]);
+    let two = named(&String::from_utf8_lossy(&proposed.stderr));
+    assert_eq!(desk.head(), before, "nothing landed by itself");
+    assert_eq!(show(&ann, &one).await["subject_role"], "contributor");
+    approve(&ann, &one, json!({"all": true})).await.ok();
+    // Joe goes. What he suggested stays to be read, and nobody but an owner takes it over.
+    let path = format!("/agent/workspace/members/{joe_id}");
+    assert_eq!(desk.me.delete(&path).await.status.as_u16(), 204);
+    assert_eq!(joe.get(&format!("/agent/proposals/{two}")).await.status.as_u16(), 404);
+    for client in [&ann, &desk.me] {
+        let shown = show(client, &two).await;
+        assert_eq!((&shown["state"], &shown["subject_role"]), (&json!("open"), &Value::Null));
+    }
+    let list = ann.get(&format!("/agent/proposals?workspace={}", desk.home)).await.ok();
+    assert_eq!(list["proposals"][0]["subject_role"], Value::Null);
+    let refused = approve(&ann, &two, json!({"all": true})).await;
+    assert_eq!(refused.status.as_u16(), 403, "{refused:?}");
+    assert_eq!(show(&ann, &two).await["state"], "open");
+    approve(&desk.me, &two, json!({"all": true})).await.ok();
+    let log = desk.me.get("/agent/workspace/log?limit=1").await.ok();
+    let commit = &log["commits"][0];
+    assert_eq!(commit["author"]["name"], "joe", "who wrote it wrote it");
+    let me = desk.me.get("/auth/me").await.ok()["user_id"].clone();
+    assert_eq!(commit["trailers"]["approved-by"], me);
+}
+
+#[tokio::test]
+async fn taking_back_what_others_built_on_waits_for_a_decision() {
+    let desk = Desk::new().await;
+    desk.me.put("a.md", "first\n", &desk.home).await;
+    let second = desk.me.put("a.md", "second\n", &desk.home).await;
+    desk.me.put("a.md", "third\n", &desk.home).await;
+    let before = desk.head();
+    let body = json!({"commit": second["revision"]});
+    let answer = desk.me.post("/agent/workspace/revert", body.clone()).await;
+    let told = answer.expect(reqwest::StatusCode::CONFLICT);
+    let id = told["proposal"].as_str().expect("a proposal").to_owned();
+    assert_eq!(named(told["detail"].as_str().expect("words")), id);
+    assert_eq!(desk.head(), before);
+    let again = desk.me.post("/agent/workspace/revert", body).await.json();
+    assert_eq!(again["proposal"], json!(id), "once");
+    let shown = show(&desk.me, &id).await;
+    assert_eq!((&shown["conflicts"], &shown["reason"]), (&json!(["a.md"]), &json!("conflict")));
+    assert!(shown["title"].as_str().is_some_and(|title| title.starts_with("Revert ")), "{shown}");
+    let whole = json!({"files": [{"path": "a.md", "all": true}]});
+    approve(&desk.me, &id, whole).await.ok();
+    let read = desk.me.get("/agent/workspace/file?path=a.md").await.ok();
+    assert_eq!(read["content"], "first\n");
+    ok(&desk.repository(), &["fsck", "--strict"]);
+}
