@@ -6,7 +6,7 @@
 //! allow-list, under cgroup and rlimit bounds. No daemon, no image, about a millisecond.
 //!
 //! # Parts
-//! - [`probe`] says which walls this machine can build, and why the others are missing.
+//! - [`probe()`] says which walls this machine can build, and why the others are missing.
 //! - [`Launcher`] keeps a *zygote*: a small helper process, started early, that holds the prepared
 //!   root and from which every box is cloned. The host program may have as many threads as it
 //!   likes; nothing is ever forked from it but the zygote.

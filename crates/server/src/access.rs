@@ -23,7 +23,7 @@ const KEY_BYTES_MAX: usize = 512;
 pub(crate) struct Caller {
     /// The person whose key or login it is.
     pub(crate) subject: UserId,
-    /// Who they are to [`authorize`].
+    /// Who they are to [`authorize()`].
     pub(crate) principal: Principal,
 }
 
