@@ -383,31 +383,41 @@ impl Repository {
         if self.store.find(Kind::Tree, view.raw())?.is_some() {
             return Ok(());
         }
-        if let Some(packed) = stage.finish()? {
-            packed.sync()?;
+        let mut locked = None;
+        if self.write_pack(stage, &mut locked)? {
+            drop(locked);
             self.packed();
         }
         Ok(())
     }
 
+    /// Writes what is staged as a pack, durably, and sealed where the repository is: then the refs are locked from now
+    /// on, for until it is sealed no one else may merge it away. Whether there was anything to write.
+    fn write_pack<'a>(
+        &'a self,
+        stage: Stage,
+        locked: &mut Option<Locked<'a>>,
+    ) -> Result<bool, Error> {
+        if self.vault.is_some() && locked.is_none() {
+            *locked = Some(self.refs.lock()?);
+        }
+        let Some(packed) = stage.finish()? else { return Ok(false) };
+        packed.sync()?;
+        self.vault.as_ref().map_or(Ok(()), |vault| vault.keep(&packed.name))?;
+        Ok(true)
+    }
+
     /// Writes what is staged and moves a ref if it still points where it did, all durably.
-    pub(crate) fn publish(
-        &self,
+    pub(crate) fn publish<'a>(
+        &'a self,
         mut stage: Stage,
         step: Move<'_>,
-        locked: Option<Locked<'_>>,
+        mut locked: Option<Locked<'a>>,
     ) -> Result<Published, Error> {
         let small = stage.small()?;
-        let mut locked = locked;
         if small.is_none() {
-            if self.vault.is_some() && locked.is_none() {
-                // Until it is sealed, no one else may merge it away.
-                locked = Some(self.refs.lock()?);
-            }
-            if let Some(packed) = std::mem::replace(&mut stage, self.stage()).finish()? {
-                packed.sync()?;
-                self.vault.as_ref().map_or(Ok(()), |vault| vault.keep(&packed.name))?;
-            }
+            let staged = std::mem::replace(&mut stage, self.stage());
+            self.write_pack(staged, &mut locked)?;
         }
         self.probe.reach(Point::PackNamed);
         let locked = match locked {

@@ -34,15 +34,11 @@ impl Repository {
     }
 
     fn foreign(&self) -> Result<Arc<HashSet<Oid>>, Error> {
-        // Most folders have none: then this costs one look at a name.
-        if !self.path.join(FOREIGN).exists() {
-            return Ok(Arc::default());
-        }
-        let at = self.refs.get(FOREIGN)?;
+        let Some(at) = self.refs.get(FOREIGN)? else { return Ok(Arc::default()) };
         let mut foreign = self.foreign.lock();
-        if foreign.at != at {
-            let ids = at.map(|at| self.foreign_at(CommitId::new(at))).transpose()?;
-            *foreign = Foreign { at, ids: Arc::new(ids.unwrap_or_default()) };
+        if foreign.at != Some(at) {
+            let ids = Arc::new(self.foreign_at(CommitId::new(at))?);
+            *foreign = Foreign { at: Some(at), ids };
         }
         Ok(foreign.ids.clone())
     }

@@ -46,6 +46,10 @@ impl Repository {
     /// time since the folder moved on.
     pub fn is_in_history(&self, commit: CommitId) -> Result<bool, Error> {
         let Some(head) = self.head()? else { return Ok(false) };
+        // What is not there at all is no part of it: nobody need walk for that.
+        if self.store.size(commit.raw())?.is_none() {
+            return Ok(false);
+        }
         let parents = |of: &Oid| Ok(self.commit_of(CommitId::new(*of))?.parents);
         self.reach.lock().holds(*head.raw(), *commit.raw(), parents)
     }

@@ -205,7 +205,7 @@ impl Repository {
         }
         let stage = push.stage(commits.iter().map(|(id, _)| *id))?;
         if let (Some(hold_as), Some(base)) = (hold_as, base) {
-            return self.hold_push(stage, (base, hold_as), incoming, &commits);
+            return self.hold_push(stage, (base, hold_as), by, &commits);
         }
         // Before anybody can read them as the folder's.
         self.note_foreign(&foreign, by)?;
@@ -217,17 +217,17 @@ impl Repository {
         })
     }
 
-    /// Holds what turns `base` into `tip` as one change-set that says what its commits are called.
+    /// Holds what turns `base` into the tip of these commits as one change-set that says what its commits are called.
     fn hold_push(
         &self,
         stage: Stage,
         (base, hold_as): (CommitId, &str),
-        incoming: &Incoming<'_>,
+        by: &Attribution,
         commits: &[(CommitId, Commit)],
     ) -> Result<Received, Error> {
         let subject = |commit: &Commit| trailer::split(&commit.message).0;
-        let of_tip = commits.iter().find(|(id, _)| *id == incoming.tip).map(|(_, commit)| commit);
-        let Some(of_tip) = of_tip else { return Ok(Received::NotForward) };
+        // The tip comes first.
+        let [(_, of_tip), ..] = commits else { return Ok(Received::NotForward) };
         let mut message = subject(of_tip);
         if commits.len() > 1 {
             message.push_str("\n\n");
@@ -235,7 +235,7 @@ impl Repository {
             let lines = listed.map(|(_, commit)| format!("* {}\n", subject(commit)));
             message.extend(lines);
         }
-        let by = Attribution { message, ..incoming.by.clone() };
+        let by = Attribution { message, ..by.clone() };
         let (seen, ours) = (self.tree_of(base)?, TreeId::new(of_tip.tree));
         if seen == ours {
             return Ok(Received::NotForward);

@@ -102,9 +102,12 @@ impl Journal {
             return Ok(Vec::new());
         }
         self.tail = None;
-        let path = match &self.place {
-            Place::Clear(path) => path.clone(),
-            Place::Sealed(vault) => vault.journal_path(vault.generation()?),
+        let (path, named) = match &self.place {
+            Place::Clear(path) => (path.clone(), None),
+            Place::Sealed(vault) => {
+                let named = vault.generation()?;
+                (vault.journal_path(named), Some(named))
+            }
         };
         let file = match OpenOptions::new().read(true).write(true).open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => match &self.place {
@@ -115,7 +118,7 @@ impl Journal {
         };
         let generation = generation(&file)?;
         if let Place::Sealed(vault) = &self.place
-            && vault.generation()? != generation
+            && named != Some(generation)
         {
             return Err(vault.damaged("a journal does not go with its manifest"));
         }

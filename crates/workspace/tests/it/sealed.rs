@@ -15,7 +15,7 @@ use std::{
 use model::WorkspaceId;
 use rustix::process::{Signal, getpid, kill_process};
 use seal::{FileKeys, Keyring, MASTER_KEY_FILE};
-use workspace::{Error, Point, Probe, Repository, Root, Seed, StatCache};
+use workspace::{Error, Outcome, Point, Probe, Repository, Root, Seed, StatCache};
 
 use crate::{
     crashes::{child, order},
@@ -110,6 +110,23 @@ fn save(house: &House, talk: &str) {
     let root = Root::open(&session).unwrap();
     let mut cache = StatCache::default();
     house.repository.save_session("ses_1", &root, &mut cache, &by("Work")).unwrap();
+}
+
+#[test]
+fn whoever_did_what_another_did_already_goes_on_after_a_boot() {
+    let house = sealed_house(&[("a", "1"), ("b", "2"), ("c", "3")]);
+    let start = house.head();
+    let (one, two) = (house.make_directory("one"), house.make_directory("two"));
+    write(&one, "a", "same");
+    write(&one, "b", "one");
+    write(&two, "a", "same");
+    committed(house.land(start, None, house.overlay_delta(start, &one)));
+    let outcome = house.land(start, None, house.overlay_delta(start, &two));
+    let Outcome::Unchanged { view, .. } = outcome else { panic!("made a commit: {outcome:?}") };
+    write(&two, "c", "two");
+    let again = rebooted(&house).unwrap();
+    committed(again.land(start, Some(view), again.overlay_delta(start, &two)));
+    assert_eq!(again.files(), pairs(&[("a", "same"), ("b", "one"), ("c", "two")]));
 }
 
 #[test]
