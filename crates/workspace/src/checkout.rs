@@ -68,7 +68,7 @@ impl Drop for Checkout {
 
 impl Checkouts {
     /// Keeps checkouts in `directory`, which is made if need be. What was left there by an earlier boot of the
-    /// machine is removed: it may be incomplete.
+    /// machine is removed: it may be incomplete. Only one at a time may open a directory.
     pub fn open(directory: &Path) -> Result<Self, Error> {
         let failed = Error::io("open the checkouts");
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();

@@ -1,5 +1,6 @@
 //! The ways a dispatch can come to its end, each with its words: what happened, why, what next. Pure.
 
+use std::iter::successors;
 use std::time::Duration;
 
 use model::event::Failure;
@@ -154,7 +155,8 @@ impl Ending {
     }
 
     pub(crate) fn no_workspace(error: &WorkspacesError) -> Self {
-        let message = format!("A workspace could not be opened: {error}. Nothing was run.");
+        let message =
+            format!("A workspace could not be opened: {}. Nothing was run.", with_cause(error));
         Self::failed(End::StartFailed, FailureCode::Workspace, message)
     }
 
@@ -272,10 +274,8 @@ pub(crate) fn not_kept(error: &WorkspacesError) -> TurnOutcome {
 }
 
 fn with_cause(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(cause) => cut(&format!("{error}: {cause}")),
-        None => cut(&error.to_string()),
-    }
+    let chain = successors(Some(error), |error| error.source());
+    cut(&chain.map(ToString::to_string).collect::<Vec<_>>().join(": "))
 }
 
 fn cut(text: &str) -> String {

@@ -82,8 +82,11 @@ pub struct Workspaces {
     /// The keys, where workspaces are sealed at rest.
     ring: Option<Arc<Keyring>>,
     tasks: Tasks,
-    open: Arc<Mutex<HashMap<WorkspaceId, Arc<Folder>>>>,
+    open: Arc<Mutex<HashMap<WorkspaceId, Arc<Slot>>>>,
 }
+
+/// A workspace that is open, or that somebody opens: whoever else wants it then waits.
+type Slot = Mutex<Option<Arc<Folder>>>;
 
 /// A file that a new workspace begins with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -368,9 +371,28 @@ impl Workspaces {
 
     /// Opens a workspace, or takes the one that is open. Blocks.
     pub(crate) fn folder(&self, id: WorkspaceId) -> Result<Arc<Folder>, WorkspacesError> {
-        if let Some(folder) = self.open.lock().get(&id) {
+        let slot = self.slot(id);
+        let mut slot = slot.lock();
+        if let Some(folder) = &*slot {
             return Ok(folder.clone());
         }
+        let folder = Arc::new(self.open(id)?);
+        *slot = Some(folder.clone());
+        Ok(folder)
+    }
+
+    fn slot(&self, id: WorkspaceId) -> Arc<Slot> {
+        let mut open = self.open.lock();
+        if open.len() >= OPEN_MAX {
+            open.retain(|_, slot| {
+                let in_use = |folder: &Arc<Folder>| Arc::strong_count(folder) > 1;
+                Arc::strong_count(slot) > 1 || slot.lock().as_ref().is_some_and(in_use)
+            });
+        }
+        open.entry(id).or_default().clone()
+    }
+
+    fn open(&self, id: WorkspaceId) -> Result<Folder, WorkspacesError> {
         let failed = |source| WorkspacesError::Repository { workspace: id, source };
         let path = self.repository_path(id);
         let opened = match &self.ring {
@@ -382,14 +404,7 @@ impl Workspaces {
             opened => opened.map_err(failed),
         }?;
         let checkouts = Checkouts::open(&self.checkouts_path(id)).map_err(failed)?;
-        let mut open = self.open.lock();
-        if open.len() >= OPEN_MAX {
-            open.retain(|_, folder| Arc::strong_count(folder) > 1);
-        }
-        // Somebody else may have been quicker; the counts of users must be in one place.
-        let folder =
-            open.entry(id).or_insert_with(|| Arc::new(Folder { id, repository, checkouts }));
-        Ok(folder.clone())
+        Ok(Folder { id, repository, checkouts })
     }
 }
 
@@ -420,4 +435,46 @@ pub(crate) fn ours(commit: workspace::CommitId) -> CommitId {
 /// The same commit in the words of the repository.
 pub(crate) fn theirs(commit: &CommitId) -> Option<workspace::CommitId> {
     commit.as_str().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use model::UserId;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const AT_ONCE: usize = 8;
+
+    /// Seen as `the repository of wsp_… failed` in one of fifty dispatches: the first uses of a workspace
+    /// removed each other's folder of checkouts.
+    #[tokio::test]
+    async fn whoever_uses_a_new_workspace_first_and_at_once_opens_it_once() {
+        let data = tempfile::tempdir().unwrap();
+        let workspaces = Workspaces::new(data.path(), Tasks::new()).unwrap();
+        let owner = Person {
+            id: UserId::from_uuid(Uuid::from_u128(1)),
+            name: "Ada".to_owned(),
+            email: "ada@example.org".to_owned(),
+            concurrent_max: 1,
+            created: Time::from_ms(0),
+        };
+        for number in 0..20 {
+            let id = WorkspaceId::from_uuid(Uuid::from_u128(number));
+            assert!(workspaces.create(id, vec![], &owner, owner.created).await.unwrap());
+            let (workspaces, begin) = (&workspaces, &Barrier::new(AT_ONCE));
+            let first = std::thread::scope(|scope| {
+                let opened = [(); AT_ONCE].map(|()| {
+                    scope.spawn(move || {
+                        begin.wait();
+                        workspaces.folder(id).unwrap()
+                    })
+                });
+                opened.map(|thread| thread.join().unwrap())
+            });
+            assert!(first.iter().all(|folder| Arc::ptr_eq(folder, &first[0])));
+        }
+    }
 }
