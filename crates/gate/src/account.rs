@@ -1,5 +1,5 @@
-//! What one call of a model is accounted with. Settled once: before its caller sees the end of the
-//! answer, or else when the call is given up. Never holds a prompt or an answer.
+//! What one call of a model is accounted with. Settled once: before the body of its answer ends, whose last
+//! words its caller may have read by then, or else when the call is given up. Never holds a prompt or an answer.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -52,7 +52,8 @@ pub(crate) struct Account {
     turn: Option<TurnId>,
     /// About how many tokens the request has, for an endpoint that does not say.
     asked: u64,
-    /// What it holds of budgets; nothing where only tokens are counted, which is nobody's usage.
+    /// What it holds of budgets until it is settled; nothing where only tokens are counted, which is nobody's
+    /// usage.
     hold: Option<Hold>,
     /// Watches the answer that the caller gets.
     pub(crate) meter: Meter,
@@ -61,7 +62,6 @@ pub(crate) struct Account {
     /// What it used, where who translates the answer says it.
     pub(crate) told: Option<Told>,
     came: Came,
-    settled: bool,
 }
 
 /// How much of an answer came.
@@ -85,12 +85,14 @@ impl Account {
         let hold = if ask.call.counts() {
             None
         } else {
-            let limit = answer_max(&ask.body.bytes);
-            let output = limit.map_or(ANSWER_TOKENS, |most| {
-                billed.max_tokens.map_or(most, |limit| limit.min(most))
-            });
-            let used = Used { input: asked, cached: 0, output };
-            Some(serving.admit(charge(billed.price, used)).await?)
+            let hold = || {
+                let limit = answer_max(&ask.body.bytes);
+                let output = limit.map_or(ANSWER_TOKENS, |most| {
+                    billed.max_tokens.map_or(most, |limit| limit.min(most))
+                });
+                charge(billed.price, Used { input: asked, cached: 0, output })
+            };
+            Some(serving.admit(hold).await?)
         };
         Ok(Self {
             serving: Arc::clone(serving),
@@ -101,7 +103,6 @@ impl Account {
             price: billed.price.cloned(),
             turn: serving.turn(),
             asked,
-            settled: hold.is_none(),
             hold,
             meter: Meter::new(Framing::Json),
             promised: None,
@@ -135,12 +136,9 @@ impl Account {
         self.serving.exhaust(used_up).await;
     }
 
-    /// What a caller hears last whose answer is cut.
+    /// What a caller hears last whose streamed answer is cut.
     pub(crate) fn last_words(&self, why: &UsedUp) -> Bytes {
-        match self.meter.framing() {
-            Framing::Events => say::streamed(self.api, Voice::default()).fail(&why.to_string()),
-            Framing::Json => Bytes::new(),
-        }
+        say::streamed(self.api, Voice::default()).fail(&why.to_string())
     }
 
     fn used(&self) -> Option<Used> {
@@ -168,12 +166,10 @@ impl Account {
         charge(self.price.as_ref(), counted)
     }
 
-    fn close(&mut self) -> Closed {
+    fn close(&self, hold: Hold) -> Closed {
         let used = self.used();
         let (charge, now) = (self.charge(used), self.serving.clock().now());
-        if let Some(hold) = &mut self.hold {
-            hold.settle(charge, now);
-        }
+        hold.settle(charge, now);
         let caller = &self.serving.caller;
         let tokens = |used: Used| Tokens {
             input: used.input,
@@ -205,16 +201,16 @@ impl Account {
     /// Waits until what it used is written down and told. That is done also where nobody waits: many
     /// callers leave as soon as they have read the last word.
     pub(crate) async fn settle(&mut self) {
-        if !std::mem::replace(&mut self.settled, true) {
+        if let Some(hold) = self.hold.take() {
             let (kept, is_kept) = oneshot::channel::<()>();
-            self.keep_with(kept);
+            self.keep_with(hold, kept);
             // It is dropped when all is done.
             drop(is_kept.await);
         }
     }
 
-    fn keep_with<T: Send + 'static>(&mut self, kept: T) {
-        let keep = self.close().keep();
+    fn keep_with<T: Send + 'static>(&self, hold: Hold, kept: T) {
+        let keep = self.close(hold).keep();
         self.serving.tasks.spawn(TaskKind::Connection, "record of usage", async move {
             keep.await;
             drop(kept);
@@ -224,9 +220,8 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        if !self.settled {
-            self.settled = true;
-            self.keep_with(());
+        if let Some(hold) = self.hold.take() {
+            self.keep_with(hold, ());
         }
     }
 }

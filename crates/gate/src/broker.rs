@@ -232,8 +232,8 @@ impl Serving {
         format!("{:x}_{number}", self.caller.dispatch.uuid().as_u128())
     }
 
-    /// Waits until a call may be made that may come to this.
-    pub(crate) async fn admit(&self, hold: Charge) -> Result<Hold, Refusal> {
+    /// Waits until a call may be made that may come to what `hold` says, which is asked only where it counts.
+    pub(crate) async fn admit(&self, hold: impl FnOnce() -> Charge) -> Result<Hold, Refusal> {
         let admitted = self.purse.admit(&self.caller, hold, self.setup.clock.now());
         let admitted = tokio::time::timeout(self.limits.first_byte, admitted).await;
         admitted.map_err(|_| Refusal::Crowded)?.map_err(Refusal::Budget)

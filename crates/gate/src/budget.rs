@@ -244,28 +244,23 @@ impl Purse {
     }
 
     /// Waits until a call may be made that may come to `hold`: at once, unless those that are under
-    /// way may use up what is left. Cancel safety: a dropped call holds nothing.
+    /// way may use up what is left. `hold` is asked only where there is a budget. Cancel safety: a dropped
+    /// call holds nothing.
     pub(crate) async fn admit(
         self: &Arc<Self>,
         caller: &Caller,
-        hold: Charge,
+        hold: impl FnOnce() -> Charge,
         now: Time,
     ) -> Result<Hold, UsedUp> {
         let who = Who { dispatch: caller.dispatch, person: caller.subject };
+        let budgets = [caller.budget, self.days.person, self.days.everybody];
+        let bounded = !budgets.iter().all(Budget::is_unbounded);
+        let amount = if bounded { hold() } else { Charge { requests: 1, ..Charge::default() } };
         loop {
             let mut freed = pin!(self.freed.notified());
             freed.as_mut().enable();
-            if self.take(who, hold, now)? {
-                let bounded = ![caller.budget, self.days.person, self.days.everybody]
-                    .iter()
-                    .all(Budget::is_unbounded);
-                return Ok(Hold {
-                    purse: Arc::clone(self),
-                    who,
-                    amount: hold,
-                    bounded,
-                    held: true,
-                });
+            if self.take(who, amount, now)? {
+                return Ok(Hold { purse: Arc::clone(self), who, amount, bounded, held: true });
             }
             freed.await;
         }
@@ -318,7 +313,11 @@ impl Hold {
     }
 
     /// The call is over and came to this.
-    pub(crate) fn settle(&mut self, spent: Charge, now: Time) {
+    pub(crate) fn settle(mut self, spent: Charge, now: Time) {
+        self.give_back(spent, now);
+    }
+
+    fn give_back(&mut self, spent: Charge, now: Time) {
         if std::mem::replace(&mut self.held, false) {
             let mut sums = self.purse.sums.lock();
             sums.turn_to(now.as_ms() / DAY_MS);
@@ -333,7 +332,7 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.settle(Charge::default(), Time::from_ms(0));
+        self.give_back(Charge::default(), Time::from_ms(0));
     }
 }
 

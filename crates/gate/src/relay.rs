@@ -58,10 +58,10 @@ impl Relay {
             |(mut relay, state)| async move {
                 let (item, state) = match state {
                     State::Open { left } => relay.next(left).await?,
-                    State::Cut(broken) => {
+                    State::Cut => {
                         // What was said last goes out while this waits; an error would drop it.
                         tokio::task::yield_now().await;
-                        (Err(broken), State::Over)
+                        (Err(Broken::Budget), State::Over)
                     }
                     State::Over => return None,
                 };
@@ -78,15 +78,15 @@ impl Relay {
                 Ok(Some(Err(broken))) => {
                     // What was said before goes out while this waits; an error would drop it.
                     tokio::task::yield_now().await;
-                    return self.break_off(broken).await;
+                    return Some(self.break_off(broken).await);
                 }
-                Err(_) => return self.break_off(Broken::Idle).await,
+                Err(_) => return Some(self.break_off(Broken::Idle).await),
             };
             if let Some(used_up) = self.account.watch(&bytes) {
                 return Some(self.cut(&used_up).await);
             }
             let Some(rest) = left.checked_sub(bytes.len() as u64) else {
-                return self.break_off(Broken::Endless).await;
+                return Some(self.break_off(Broken::Endless).await);
             };
             left = rest;
             let bytes = self.redactor.pass(bytes);
@@ -96,9 +96,9 @@ impl Relay {
         }
     }
 
-    async fn break_off(&mut self, broken: Broken) -> Option<(Result<Bytes, Broken>, State)> {
+    async fn break_off(&mut self, broken: Broken) -> (Result<Bytes, Broken>, State) {
         self.account.settle().await;
-        Some((Err(broken), State::Over))
+        (Err(broken), State::Over)
     }
 
     /// Ends the answer that passed a budget, and has the turn ended.
@@ -106,10 +106,10 @@ impl Relay {
         let last = self.account.last_words(used_up);
         self.account.settle().await;
         self.account.exhaust(used_up).await;
-        (Ok(last), State::Cut(Broken::Budget))
+        (Ok(last), State::Cut)
     }
 
-    /// What was used is written down before the caller sees the end.
+    /// What was used is written down before the body ends.
     async fn end(&mut self) -> Option<(Result<Bytes, Broken>, State)> {
         self.account.is_whole();
         self.account.settle().await;
@@ -122,7 +122,7 @@ enum State {
     Open {
         left: u64,
     },
-    /// The caller was told why; now its connection ends.
-    Cut(Broken),
+    /// It passed a budget and the caller was told so; now its connection ends.
+    Cut,
     Over,
 }

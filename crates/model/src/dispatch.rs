@@ -220,21 +220,6 @@ pub enum End {
     MaxLifetime,
 }
 
-impl End {
-    /// The stop reason in the documented wire form.
-    pub fn stop_reason(self) -> &'static str {
-        match self {
-            Self::Completed => "completed",
-            Self::Stopped => "stopped",
-            Self::Reaped => "idle_timeout",
-            Self::Failed => "failed",
-            Self::OutOfMemory => "oom",
-            Self::StartFailed => "start_failed",
-            Self::MaxLifetime => "max_lifetime",
-        }
-    }
-}
-
 /// What a failure was, so that a client can act on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

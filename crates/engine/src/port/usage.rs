@@ -1,4 +1,4 @@
-//! What model calls used: one record a call, written before whoever asked sees the end of its answer.
+//! What model calls used: one record a call, written as its answer ends.
 //!
 //! Promises of every book:
 //! - **Durability.** When [`UsageBook::add_call`] returns, the call survives kill -9 of the process; a

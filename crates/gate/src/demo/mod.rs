@@ -54,12 +54,12 @@ pub(crate) async fn answer(serving: &Arc<Serving>, ask: Ask) -> Result<Response<
         let broken = || Refusal::BadRequest("the demo model cannot read it".to_owned());
         thought.ok_or_else(broken)??
     };
-    let billed = Billed { endpoint: ENDPOINT, model: MODEL, price: None, max_tokens: None };
-    let mut account = Account::begin(serving, billed, &ask).await?;
-    drop(ask.body);
     if let Some(count) = call.count(size) {
         return Ok(whole_json(StatusCode::OK, count.to_string().into()));
     }
+    let billed = Billed { endpoint: ENDPOINT, model: MODEL, price: None, max_tokens: None };
+    let mut account = Account::begin(serving, billed, &ask).await?;
+    drop(ask.body);
     let used = Used { input, cached: 0, output: answer.tokens() };
     account.promised = Some(used);
     if conversation.stream {
