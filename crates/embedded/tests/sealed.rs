@@ -65,7 +65,7 @@ fn canary(ids: &Ids, turn: &str) -> NewDispatch {
     new
 }
 
-/// Writes it, and what it says; how it ends.
+/// Writes it, and what it says; its id.
 async fn spoken(ledger: &SqliteLedger, new: NewDispatch) -> DispatchId {
     let id = new.dispatch.id;
     ledger.create(new).await.expect("new");

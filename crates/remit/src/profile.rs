@@ -1,9 +1,7 @@
 //! What the command line on this machine knows of a server: `<data>/profile.json`, readable by its
 //! owner alone. The server stores keys as hashes; this file is where their owner keeps them.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -54,20 +52,9 @@ impl Profile {
 
     /// Replaces the profile, whole or not at all.
     pub(crate) fn write(&self, data: &Path) -> anyhow::Result<()> {
-        let (path, fresh) = (Self::path(data), data.join("profile.json.new"));
-        let write = || -> std::io::Result<()> {
-            match fs::remove_file(&fresh) {
-                Err(problem) if problem.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(problem);
-                }
-                _ => {}
-            }
-            let mut file = File::options().write(true).create_new(true).mode(0o600).open(&fresh)?;
-            file.write_all(&serde_json::to_vec_pretty(self)?)?;
-            file.sync_all()?;
-            fs::rename(&fresh, &path)
-        };
-        write().with_context(|| format!("cannot write {}", path.display()))
+        let path = Self::path(data);
+        let text = serde_json::to_vec_pretty(self)?;
+        seal::write_whole(&path, &text).with_context(|| format!("cannot write {}", path.display()))
     }
 }
 

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use model::WorkspaceId;
 use zeroize::Zeroizing;
 
-use crate::keys::{DataKey, KEY_BYTES, Keys, KeysError, MasterId, Wrapped};
+use crate::keys::{DataKey, Keys, KeysError, MasterId, Wrapped};
 use crate::sealer::{SealError, Sealer, to_hex};
 use crate::whole::write_whole;
 
@@ -43,9 +43,7 @@ impl Master {
         let rest = line.strip_prefix(LINE_MARK)?.strip_prefix(' ')?;
         let (id, key) = rest.split_once(' ')?;
         let decoded = Zeroizing::new(STANDARD_NO_PAD.decode(key).ok()?);
-        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
-        (decoded.len() == KEY_BYTES).then(|| bytes.copy_from_slice(&decoded))?;
-        Some(Self { id: MasterId::new(id)?, key: DataKey::from_bytes(bytes) })
+        Some(Self { id: MasterId::new(id)?, key: DataKey::from_slice(&decoded)? })
     }
 
     fn line(&self) -> Zeroizing<String> {
@@ -78,7 +76,7 @@ impl FileKeys {
     /// The keys of the file at `path`; `None` if there is no such file.
     ///
     /// # Errors
-    /// [`KeysError::Exposed`] if others than its owner may read or write it, or it is somebody else's;
+    /// [`KeysError::Exposed`] if others than its owner may read or write it;
     /// [`KeysError::Malformed`].
     pub fn open(path: &Path) -> Result<Option<Self>, KeysError> {
         let io = |source| KeysError::Io { action: "read", path: path.to_owned(), source };
@@ -165,12 +163,7 @@ impl Keys for FileKeys {
         let sealer = Sealer::new(workspace, &master.key, PURPOSE);
         let opened = sealer.open("a key", &[], &wrapped.sealed).map(Zeroizing::new);
         let opened = opened.map_err(|_| KeysError::Broken(workspace))?;
-        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
-        if opened.len() != KEY_BYTES {
-            return Err(KeysError::Broken(workspace));
-        }
-        bytes.copy_from_slice(&opened);
-        Ok(DataKey::from_bytes(bytes))
+        DataKey::from_slice(&opened).ok_or(KeysError::Broken(workspace))
     }
 }
 

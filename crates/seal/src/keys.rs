@@ -31,6 +31,13 @@ impl DataKey {
         Self(bytes)
     }
 
+    /// The key with these bytes, if they are as many as a key has.
+    pub(crate) fn from_slice(bytes: &[u8]) -> Option<Self> {
+        let mut key = Zeroizing::new([0; KEY_BYTES]);
+        (bytes.len() == KEY_BYTES).then(|| key.copy_from_slice(bytes))?;
+        Some(Self(key))
+    }
+
     /// For whoever wraps it.
     pub fn bytes(&self) -> &[u8; KEY_BYTES] {
         &self.0

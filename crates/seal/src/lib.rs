@@ -15,7 +15,6 @@ mod whole;
 
 pub use file::{FileKeys, MASTER_KEY_FILE};
 pub use keys::{DataKey, Keys, KeysError, MasterId, Wrapped};
-pub use object::CHUNK_BYTES;
-pub use ring::{KEY_FILE, Keyring, WorkspaceKey};
-pub use sealer::{SealError, Sealer, is_sealed_text};
+pub use ring::{Keyring, WorkspaceKey};
+pub use sealer::{SealError, Sealer};
 pub use whole::write_whole;

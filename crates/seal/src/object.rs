@@ -8,7 +8,7 @@ use aws_lc_rs::aead::{Aad, LessSafeKey, NONCE_LEN, Nonce};
 use crate::sealer::{SALT_BYTES, SealError, Sealer, TAG_BYTES, salt};
 
 /// Bytes of what is sealed in one chunk; the last one of an object may have fewer.
-pub const CHUNK_BYTES: usize = 64 << 10;
+const CHUNK_BYTES: usize = 64 << 10;
 
 /// What every sealed object begins with.
 const MARK: &[u8; 8] = b"remitsl1";

@@ -15,7 +15,7 @@ use crate::sealer::{SealError, Sealer, parse_text};
 use crate::whole::{sync_folder, write_whole};
 
 /// The wrapped key in the sealed folder of a workspace.
-pub const KEY_FILE: &str = "key";
+const KEY_FILE: &str = "key";
 
 /// So many keys are kept unwrapped.
 const OPEN_MAX: usize = 4_096;
@@ -78,14 +78,8 @@ impl Keyring {
         if let Some(key) = self.open.lock().get(&workspace) {
             return Ok(key.clone());
         }
-        let path = self.folder(workspace).join(KEY_FILE);
-        let text = match fs::read_to_string(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(SealError::NoKey(workspace));
-            }
-            text => text.map_err(SealError::io("read the key of a workspace"))?,
-        };
-        let key = self.keys.unwrap(workspace, &text.parse()?)?;
+        let wrapped = self.wrapped(workspace)?.ok_or(SealError::NoKey(workspace))?;
+        let key = self.keys.unwrap(workspace, &wrapped)?;
         let key = WorkspaceKey::new(workspace, &key);
         let mut open = self.open.lock();
         if open.len() >= OPEN_MAX {
@@ -120,10 +114,11 @@ impl Keyring {
         text: &str,
     ) -> Result<String, SealError> {
         let nobody = WorkspaceId::from_uuid(uuid::Uuid::nil());
-        let (workspace, message) =
+        let (workspace, mut message) =
             parse_text(text).ok_or(SealError::Broken { what, workspace: nobody })?;
-        let opened = self.key(workspace)?.rows.open(what, name, &message)?;
-        String::from_utf8(opened).map_err(|_| SealError::Broken { what, workspace })
+        let key = self.key(workspace)?;
+        let opened = key.rows.open_in_place(what, name, &mut message)?;
+        String::from_utf8(opened.to_vec()).map_err(|_| SealError::Broken { what, workspace })
     }
 
     /// Destroys the key of a workspace: all that was sealed for it is lost, every copy of it too. Done when this returns,
@@ -153,7 +148,7 @@ impl Keyring {
     /// # Errors
     /// What the first one that does not open says.
     pub fn check(&self) -> Result<(), SealError> {
-        for (workspace, wrapped) in self.wrapped()? {
+        for (workspace, wrapped) in self.all_wrapped()? {
             self.keys.unwrap(workspace, &wrapped)?;
         }
         Ok(())
@@ -162,7 +157,7 @@ impl Keyring {
     /// Wraps every key that an older master key wraps by the present one; how many. May be repeated after a crash.
     pub fn rewrap(&self) -> Result<usize, SealError> {
         let mut count = 0;
-        for (workspace, wrapped) in self.wrapped()? {
+        for (workspace, wrapped) in self.all_wrapped()? {
             if wrapped.master != *self.keys.master() {
                 let key = self.keys.unwrap(workspace, &wrapped)?;
                 write_key(&self.folder(workspace), &self.keys.wrap(workspace, &key)?)?;
@@ -172,8 +167,19 @@ impl Keyring {
         Ok(count)
     }
 
+    /// The wrapped key of a workspace, if it has one.
+    fn wrapped(&self, workspace: WorkspaceId) -> Result<Option<Wrapped>, SealError> {
+        match fs::read_to_string(self.folder(workspace).join(KEY_FILE)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            text => {
+                let text = text.map_err(SealError::io("read the key of a workspace"))?;
+                Ok(Some(text.parse()?))
+            }
+        }
+    }
+
     /// The wrapped keys of all workspaces that have one.
-    fn wrapped(&self) -> Result<Vec<(WorkspaceId, Wrapped)>, SealError> {
+    fn all_wrapped(&self) -> Result<Vec<(WorkspaceId, Wrapped)>, SealError> {
         let failed = SealError::io("list the sealed workspaces");
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.directory).map_err(&failed)? {
@@ -182,13 +188,7 @@ impl Keyring {
             else {
                 continue;
             };
-            match fs::read_to_string(entry.path().join(KEY_FILE)) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                text => {
-                    let text = text.map_err(SealError::io("read the key of a workspace"))?;
-                    found.push((workspace, text.parse()?));
-                }
-            }
+            found.extend(self.wrapped(workspace)?.map(|wrapped| (workspace, wrapped)));
         }
         Ok(found)
     }

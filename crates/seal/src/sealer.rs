@@ -109,14 +109,21 @@ impl Sealer {
         name: &[&[u8]],
         sealed: &[u8],
     ) -> Result<Vec<u8>, SealError> {
-        let (salt, text) = sealed.split_at_checked(SALT_BYTES).ok_or_else(|| self.broken(what))?;
-        let mut text = text.to_vec();
-        let opened = self
-            .key(salt)
-            .open_in_place(first_nonce(), Aad::from(self.about(name)), &mut text)
-            .map(|message| message.len());
-        text.truncate(opened.map_err(|_| self.broken(what))?);
-        Ok(text)
+        Ok(self.open_in_place(what, name, &mut sealed.to_vec())?.to_vec())
+    }
+
+    /// The same, opened where it lies.
+    pub(crate) fn open_in_place<'a>(
+        &self,
+        what: &'static str,
+        name: &[&[u8]],
+        sealed: &'a mut [u8],
+    ) -> Result<&'a [u8], SealError> {
+        let parts = sealed.split_at_mut_checked(SALT_BYTES);
+        let (salt, text) = parts.ok_or_else(|| self.broken(what))?;
+        let about = Aad::from(self.about(name));
+        let opened = self.key(salt).open_in_place(first_nonce(), about, text);
+        opened.map(|message| &*message).map_err(|_| self.broken(what))
     }
 
     /// Seals a text as a text that names its workspace: see [`crate::Keyring::open_text`].
@@ -195,11 +202,6 @@ pub(crate) fn salt() -> Result<[u8; SALT_BYTES], KeysError> {
     Ok(salt)
 }
 
-/// Whether a text has the form of a sealed one.
-pub fn is_sealed_text(text: &str) -> bool {
-    text.starts_with(TEXT_MARK)
-}
-
 /// The workspace that a sealed text names, and the message.
 pub(crate) fn parse_text(text: &str) -> Option<(WorkspaceId, Vec<u8>)> {
     let raw = URL_SAFE_NO_PAD.decode(text.strip_prefix(TEXT_MARK)?).ok()?;
@@ -266,7 +268,7 @@ mod tests {
     fn a_sealed_text_names_its_workspace() {
         let ours = sealer(9, "ledger");
         let sealed = ours.seal_text(NAME, "hello").unwrap();
-        assert!(is_sealed_text(&sealed) && sealed.is_ascii());
+        assert!(sealed.starts_with(TEXT_MARK) && sealed.is_ascii());
         let (of, message) = parse_text(&sealed).unwrap();
         assert_eq!(of, ours.workspace());
         assert_eq!(ours.open("it", NAME, &message).unwrap(), b"hello");

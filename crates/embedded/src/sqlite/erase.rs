@@ -5,7 +5,7 @@ use model::WorkspaceId;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::failure::Failure;
-use super::row::Id;
+use super::row::{Id, entry_key};
 
 /// Whether it is its owner's oldest by name.
 const IS_HOME: &str = "SELECT NOT EXISTS (SELECT 1 FROM workspaces e WHERE e.owner = w.owner \
@@ -14,9 +14,9 @@ const IS_HOME: &str = "SELECT NOT EXISTS (SELECT 1 FROM workspaces e WHERE e.own
 const LIVE: &str = "SELECT count(*) FROM heads h JOIN sessions s ON s.id = h.session \
     WHERE s.home = ?1 AND h.live";
 
-/// Dispatches of conversations at home in the workspace, and where their entries stand.
-const ITS_DISPATCHES: &str = "SELECT h.no, h.no << 24, (h.no << 24) | 0xffffff FROM heads h \
-    JOIN sessions s ON s.id = h.session WHERE s.home = ?1";
+/// Dispatches of conversations at home in the workspace.
+const ITS_DISPATCHES: &str =
+    "SELECT h.no FROM heads h JOIN sessions s ON s.id = h.session WHERE s.home = ?1";
 
 /// What goes, in this order.
 const ITS_ROWS: [&str; 12] = [
@@ -52,9 +52,9 @@ pub(super) fn workspace(c: &Connection, id: WorkspaceId) -> Result<Removal, Fail
     let mut dispatches = c.prepare_cached(ITS_DISPATCHES)?;
     let mut rows = dispatches.query([id])?;
     while let Some(row) = rows.next()? {
-        let (no, first, last): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let no: i64 = row.get(0)?;
         let entries = "DELETE FROM entries WHERE key BETWEEN ?1 AND ?2";
-        c.prepare_cached(entries)?.execute([first, last])?;
+        c.prepare_cached(entries)?.execute([entry_key(no, 0), entry_key(no, u64::MAX)])?;
         c.prepare_cached("DELETE FROM dispatches WHERE no = ?1")?.execute([no])?;
     }
     for rows in ITS_ROWS {

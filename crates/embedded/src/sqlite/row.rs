@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::failure::Failure;
 
 /// Bits of an entry's key that hold its number.
-const NUMBER_BITS: u32 = 24;
+pub(super) const NUMBER_BITS: u32 = 24;
 /// The highest number an entry can have.
 pub(super) const NUMBER_MAX: u64 = (1 << NUMBER_BITS) - 1;
 

@@ -106,7 +106,7 @@ fn seal_rows(path: &Path, connection: &mut Connection, sealing: &Sealing) -> Res
         (Sealing::Off, true) => Err(OpenError::Sealed { path: path() }),
         (Sealing::On(_), sealed) => {
             if !sealed {
-                let all = sealing.seal_all(connection).map_err(database)?;
+                let all = sealing::seal_all(connection).map_err(database)?;
                 all.map_err(|live| OpenError::Live { path: path(), live })?;
             }
             sealing::sweep(connection).map_err(database)

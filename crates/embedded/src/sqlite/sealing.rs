@@ -26,7 +26,8 @@ pub enum Sealing {
 
 /// What the clear rows of a ledger become when it is sealed: every column with a text in it that is sealed.
 ///
-/// A column that is sealed in a statement elsewhere is sealed here in the same words.
+/// A column that is sealed in a statement elsewhere is sealed here in the same words. The key of an entry has
+/// its dispatch above the [`NUMBER_BITS`](super::row::NUMBER_BITS).
 const SEAL_ALL: &str = "
 UPDATE dispatches SET
     body = seal(body, home, 'dispatch', no), claims = seal(claims, home, 'claims', no)
@@ -51,9 +52,6 @@ UPDATE proposals SET
     standing = seal(standing, workspace, 'standing', id);
 INSERT INTO sealing (rows) VALUES ('unswept');
 ";
-
-/// Workspaces that rows belong to.
-const HOMES: &str = "SELECT home FROM sessions UNION SELECT workspace FROM proposals";
 
 impl Sealing {
     /// Gives a connection the functions.
@@ -88,29 +86,20 @@ impl Sealing {
         let key = ring.key_or_new(workspace(call)?).map_err(failed)?;
         Ok(key.rows.blind_mark(bytes).to_vec())
     }
+}
 
-    /// Seals all rows of a ledger in the clear at once, or none of them. How many dispatches are not over, if
-    /// that is why none was: their sandboxes stand on folders in the clear.
-    pub(super) fn seal_all(
-        &self,
-        connection: &mut Connection,
-    ) -> Result<std::result::Result<(), u64>> {
-        let Self::On(ring) = self else { return Ok(Ok(())) };
-        let live: i64 =
-            connection.query_row("SELECT count(*) FROM heads WHERE live", [], |row| row.get(0))?;
-        if live > 0 {
-            return Ok(Err(live.cast_unsigned()));
-        }
-        let all = connection.transaction()?;
-        let homes: Vec<Id> =
-            all.prepare(HOMES)?.query_map([], |row| row.get(0))?.collect::<Result<_>>()?;
-        for home in homes {
-            ring.key_or_new(WorkspaceId::from_uuid(home.0)).map_err(failed)?;
-        }
-        all.execute_batch(SEAL_ALL)?;
-        all.commit()?;
-        Ok(Ok(()))
+/// Seals all rows of a ledger in the clear at once, or none of them. How many dispatches are not over, if
+/// that is why none was: their sandboxes stand on folders in the clear.
+pub(super) fn seal_all(connection: &mut Connection) -> Result<std::result::Result<(), u64>> {
+    let live: i64 =
+        connection.query_row("SELECT count(*) FROM heads WHERE live", [], |row| row.get(0))?;
+    if live > 0 {
+        return Ok(Err(live.cast_unsigned()));
     }
+    let all = connection.transaction()?;
+    all.execute_batch(SEAL_ALL)?;
+    all.commit()?;
+    Ok(Ok(()))
 }
 
 /// Leaves nothing of rows that were there in the clear in the file or in its log, once.

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::harness::{Client, Folder, Server, Start, backend};
 use crate::proposals::proposed;
+use crate::workspaces::home;
 
 /// What must not be found: what is said, answered, kept in a file, its name, a proposal, a title.
 const CANARIES: [&str; 5] = ["canarysaid", "canaryfile", "canaryname", "canaryhand", "canarydraft"];
@@ -83,11 +84,6 @@ fn inflated(bytes: &[u8]) -> Vec<Vec<u8>> {
         content
     };
     heads.map(|(at, _)| inflate(at)).filter(|content| !content.is_empty()).collect()
-}
-
-async fn home(me: &Client) -> String {
-    let list = me.get("/agent/workspaces").await.ok();
-    list["workspaces"][0]["id"].as_str().expect("a home").to_owned()
 }
 
 /// Says and writes every canary; the conversation.

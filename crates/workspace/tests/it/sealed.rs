@@ -238,12 +238,12 @@ fn whatever_is_changed_cut_or_put_back_in_a_vault_is_noticed() {
             refused(format!("{shown} was put back"));
         }
     }
-    let packs: Vec<_> =
-        now.keys().filter(|it| it.extension().is_some_and(|e| e == "pack")).collect();
-    if let [one, other, ..] = packs[..] {
-        fs::write(one, &now[other]).unwrap();
-        refused("a pack was swapped".to_owned());
-    }
+    // Merged, there is one pack now; the vault began with another one.
+    let both = now.keys().chain(first.keys());
+    let packs: Vec<_> = both.filter(|it| it.extension().is_some_and(|e| e == "pack")).collect();
+    let [one, other] = packs[..] else { panic!("not one pack each: {packs:?}") };
+    fs::write(one, &first[other]).unwrap();
+    refused("a pack was swapped".to_owned());
     assert_eq!(rebooted(&house).unwrap().files(), pairs(&[("a", "last")]));
 }
 
@@ -257,9 +257,21 @@ fn a_record_that_was_changed_is_noticed_and_one_that_was_torn_is_none() {
     let records: Vec<_> =
         (0..whole.len() - 4).filter(|at| whole[*at..].starts_with(b"move")).collect();
     assert_eq!(records.len(), 2);
+    // Changed, with a checksum that holds: only the seal tells.
+    let at = records[1];
+    let length = u32::from_be_bytes(whole[at + 20..at + 24].try_into().unwrap());
+    let end = at + 24 + usize::try_from(length).unwrap();
+    let mut changed = whole.clone();
+    changed[at + 60] ^= 1;
+    let mut checksum = flate2::Crc::new();
+    checksum.update(&changed[at + 8..end]);
+    changed[at + 4..at + 8].copy_from_slice(&checksum.sum().to_be_bytes());
+    fs::write(&path, changed).unwrap();
+    let found = rebooted(&house).err();
+    assert!(matches!(found, Some(Error::Sealed(_))), "{found:?}");
     // Torn: the checksum does not hold.
     let mut torn = whole.clone();
-    torn[records[1] + 60] ^= 1;
+    torn[at + 60] ^= 1;
     fs::write(&path, &torn).unwrap();
     assert_eq!(rebooted(&house).unwrap().files(), pairs(&[("a", "2")]));
 }
