@@ -1,6 +1,7 @@
-//! The git program of this host, for its wire protocol alone: in an environment of its own, within
-//! bounds that hold before it does anything, and only on repositories and quarantines that no agent ever wrote. No hook, no
-//! configuration of a user or of the system, no prompt. It is gone with who started it.
+//! The git program of this host, for its wire protocol alone: in an environment of its own, within bounds that
+//! hold before it is given anything to work on (before it does anything at all where it reaches out), and only on
+//! repositories and quarantines that no agent ever wrote. No hook, no configuration of a user or of the system, no
+//! prompt. It is gone with who started it.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

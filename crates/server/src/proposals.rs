@@ -2,7 +2,7 @@
 //! who may read that reads its proposals, who may write there decides them. A dispatch has no key, and so
 //! decides nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
@@ -102,13 +102,31 @@ pub(crate) async fn list(
         limit,
     });
     let page = page.await?;
-    let mut proposals = vec![];
-    for record in &page.items {
+    let proposals = listed(&api, &page.items, &workspaces, now).await?;
+    Ok(Json(Page { proposals, more: page.more }))
+}
+
+/// The proposals as they are shown; what a maker is in a workspace is looked up once.
+async fn listed(
+    api: &Api,
+    records: &[ProposalRecord],
+    workspaces: &[Workspace],
+    now: Time,
+) -> Result<Vec<ProposalView>, Problem> {
+    let mut makers: BTreeMap<(WorkspaceId, UserId), Option<Role>> = BTreeMap::new();
+    let mut listed = vec![];
+    for record in records {
+        let key = (record.proposal.workspace, record.proposal.subject);
+        let maker = match makers.get(&key) {
+            Some(known) => *known,
+            None => role_of_maker(api, record).await?,
+        };
+        makers.insert(key, maker);
         let found = workspaces.iter().find(|it| it.id == record.proposal.workspace);
         let name = found.map(|it| it.name.as_str()).unwrap_or_default();
-        proposals.push(view(record, role_of_maker(&api, record).await?, name, now));
+        listed.push(view(record, maker, name, now));
     }
-    Ok(Json(Page { proposals, more: page.more }))
+    Ok(listed)
 }
 
 pub(crate) async fn show(
@@ -116,10 +134,11 @@ pub(crate) async fn show(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Json<InFull>, Problem> {
-    let (id, workspace) = find(&api, &caller, &id, |role| Action::ReadWorkspace { role }).await?;
-    let shown = api.inbox.show(id).await?;
+    let read = |role| Action::ReadWorkspace { role };
+    let (record, place) = find(&api, &caller, &id, read).await?;
+    let shown = api.inbox.show(record.proposal.id).await?;
     let maker = role_of_maker(&api, &shown.record).await?;
-    Ok(Json(in_full(shown, maker, &workspace, api.clock.now())))
+    Ok(Json(in_full(shown, maker, place.workspace.name.as_str(), api.clock.now())))
 }
 
 /// What is taken of a proposal: `all`, or `files`.
@@ -184,11 +203,12 @@ pub(crate) async fn approve(
     body: JsonBody<Approval>,
 ) -> Result<Json<Approved>, Problem> {
     let mut asked = body.read().await?;
-    let (id, _) = find(&api, &caller, &id, |role| Action::DecideProposal { role }).await?;
-    let maker = maker(&api, id).await?;
-    find(&api, &caller, &id.to_string(), |role| Action::ApproveProposal { role, maker }).await?;
+    let decide = |role| Action::DecideProposal { role };
+    let (record, place) = find(&api, &caller, &id, decide).await?;
+    let maker = role_of_maker(&api, &record).await?;
+    caller.may(&Action::ApproveProposal { role: place.role, maker })?;
     let (digest, by) = (std::mem::take(&mut asked.digest), caller.subject);
-    let approve = Approve { id, by, digest, choice: asked.choice()? };
+    let approve = Approve { id: record.proposal.id, by, digest, choice: asked.choice()? };
     let inbox = api.inbox.clone();
     let commit = api.finish(async move { inbox.approve(approve).await }).await??;
     Ok(Json(Approved { state: Phase::Approved, commit }))
@@ -203,11 +223,6 @@ pub(crate) struct Approved {
 }
 
 /// What the one for whom a proposal was made is in its workspace now.
-async fn maker(api: &Api, id: ProposalId) -> Result<Option<Role>, Problem> {
-    let record = api.proposals.proposal(id).await?.ok_or_else(|| unknown(&id.to_string()))?;
-    role_of_maker(api, &record).await
-}
-
 async fn role_of_maker(api: &Api, record: &ProposalRecord) -> Result<Option<Role>, Problem> {
     let it = &record.proposal;
     Ok(api.directory.role(it.workspace, it.subject).await?)
@@ -238,20 +253,20 @@ pub(crate) async fn deny(
     if reason.as_ref().is_some_and(|reason| reason.chars().count() > REASON_CHARS_MAX) {
         return Err(Problem::new(INVALID, "reason has at most 1000 characters"));
     }
-    let (id, _) = find(&api, &caller, &id, |role| Action::DecideProposal { role }).await?;
-    let (inbox, by) = (api.inbox.clone(), caller.subject);
+    let decide = |role| Action::DecideProposal { role };
+    let (record, _) = find(&api, &caller, &id, decide).await?;
+    let (inbox, id, by) = (api.inbox.clone(), record.proposal.id, caller.subject);
     api.finish(async move { inbox.deny(id, by, reason).await }).await??;
     Ok(Json(Denied { state: Phase::Denied }))
 }
 
-/// The proposal and the name of its workspace, if the caller may do this there. Another's is as if it were
-/// not there.
+/// The proposal and its workspace, if the caller may do this there. Another's is as if it were not there.
 async fn find(
     api: &Api,
     caller: &Caller,
     text: &str,
     action: impl FnOnce(Option<Role>) -> Action,
-) -> Result<(ProposalId, String), Problem> {
+) -> Result<(ProposalRecord, Place), Problem> {
     let id: ProposalId = text.parse().map_err(|_| unknown(text))?;
     let record = api.proposals.proposal(id).await?.ok_or_else(|| unknown(text))?;
     let key = record.proposal.workspace.to_string();
@@ -259,7 +274,7 @@ async fn find(
     let place = place.map_err(|problem| {
         if problem.kind.status == NOT_FOUND.status { unknown(text) } else { problem }
     })?;
-    Ok((id, place.workspace.name.to_string()))
+    Ok((record, place))
 }
 
 fn unknown(text: &str) -> Problem {

@@ -114,9 +114,8 @@ fn day(name: &str, text: Option<&str>) -> Result<Option<Date>, Problem> {
 fn begin(day: Date) -> Time {
     let day = day.max(jiff::civil::date(1970, 1, 1));
     let midnight = jiff::tz::Offset::UTC.to_timestamp(day.at(0, 0, 0, 0));
-    // The first and the last days of the calendar are no points in time any more.
-    let beyond = if day.year() < 1970 { 0 } else { i64::MAX };
-    let ms = midnight.map_or(beyond, jiff::Timestamp::as_millisecond);
+    // The last day of the calendar is no point in time any more.
+    let ms = midnight.map_or(i64::MAX, jiff::Timestamp::as_millisecond);
     Time::from_ms(u64::try_from(ms).unwrap_or(0))
 }
 

@@ -81,7 +81,7 @@ pub enum Origin {
 /// What is to be taken in.
 #[derive(Debug)]
 pub struct Incoming<'a> {
-    /// The folder's newest commit.
+    /// What its maker took for the folder's newest commit.
     pub from: CommitId,
     /// What it is to become.
     pub tip: CommitId,
@@ -180,7 +180,8 @@ impl Repository {
         if commits.len() > COMMITS_MAX {
             return Ok(refused(tip, b"", Why::TooMuch));
         }
-        let forward = forward || (origin == Origin::Remote && self.is_only_begun(from)?);
+        let forward = (forward && self.head()? == Some(from))
+            || (origin == Origin::Remote && self.is_only_begun(from)?);
         let hold_as = match otherwise {
             Otherwise::Hold(name) if !forward => Some(name),
             Otherwise::HoldAll(name) => Some(name),
@@ -292,7 +293,7 @@ type Refused = (Vec<u8>, Why);
 /// What is new to a folder.
 struct New {
     commits: Vec<(CommitId, Commit)>,
-    /// Whether they are made on its newest one.
+    /// Whether they are made on the commit that their maker took for its newest.
     forward: bool,
     /// The commits of its history that they are made on.
     joints: Vec<CommitId>,
@@ -322,11 +323,7 @@ impl<'a> Push<'a> {
         let (mut new, mut waiting, mut seen) = (Vec::new(), vec![tip], HashSet::from([tip]));
         let (mut forward, mut joints) = (false, Vec::new());
         while let Some(id) = waiting.pop() {
-            if id == from {
-                forward = true;
-                joints.push(id);
-                continue;
-            }
+            forward |= id == from;
             if self.ours.is_in_history(id)? {
                 joints.push(id);
                 continue;

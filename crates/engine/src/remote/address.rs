@@ -47,8 +47,8 @@ impl Scheme {
 /// An address is none that a repository can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadAddress {
-    /// It is of none of the three forms.
-    #[error("write https://host/path or ssh://user@host/path")]
+    /// It is of no form that is known.
+    #[error("write https://host/path")]
     Form,
     /// A user or a password stands in it.
     #[error("no credential may stand in the address: send it as the token")]

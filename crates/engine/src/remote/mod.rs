@@ -221,13 +221,16 @@ impl Outside {
         Self { allowed: Arc::new(allowed), workspaces, tasks, ids, runs }
     }
 
-    /// Whether a repository may be reached at all, as far as its address tells.
+    /// Whether a repository may be reached, and in a way that is served, as far as its address tells.
     pub fn check(&self, url: &RemoteUrl) -> Result<(), RemoteError> {
-        if self.allowed.allows(url) {
-            return Ok(());
-        }
         let (word, host, port) = (url.scheme().word(), url.host(), url.port());
-        Err(RemoteError::NotAllowed { host: format!("{word}://{host}:{port}") })
+        if !self.allowed.allows(url) {
+            return Err(RemoteError::NotAllowed { host: format!("{word}://{host}:{port}") });
+        }
+        if url.scheme() == Scheme::Ssh {
+            return Err(RemoteError::NotServed(word));
+        }
+        Ok(())
     }
 
     /// Takes what the remote has in, as a fast-forward; into a workspace that was only begun, whatever it has.
@@ -318,9 +321,6 @@ impl Outside {
     ) -> Result<Ran, RemoteError> {
         let url = &remote.url;
         self.check(url)?;
-        if url.scheme() == Scheme::Ssh {
-            return Err(RemoteError::NotServed(url.scheme().word()));
-        }
         let program = GitProgram::find(&self.tasks).ok_or(RemoteError::GitMissing)?;
         let place = tokio::time::timeout(RUN_WAIT, self.runs.acquire()).await;
         let _place = place.ok().and_then(Result::ok).ok_or(RemoteError::Busy)?;

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-/// The longest token, in bytes: a key of ssh has its place.
+/// The longest token, in bytes.
 const TOKEN_BYTES_MAX: usize = 16 << 10;
 
 /// What a service calls who comes with a token alone. It does not matter to most.
@@ -31,7 +33,8 @@ impl Token {
         } else {
             Zeroizing::new(format!("{USER}:{}", &*self.0))
         };
-        Ok(Zeroizing::new(format!("Authorization: Basic {}", &*base64(pair.as_bytes()))))
+        let pair = Zeroizing::new(STANDARD.encode(pair.as_bytes()));
+        Ok(Zeroizing::new(format!("Authorization: Basic {}", &*pair)))
     }
 }
 
@@ -51,20 +54,6 @@ impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(…)")
     }
-}
-
-fn base64(bytes: &[u8]) -> Zeroizing<String> {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = Zeroizing::new(String::with_capacity(bytes.len().div_ceil(3) * 4));
-    for three in bytes.chunks(3) {
-        let part = |at: usize| u32::from(three.get(at).copied().unwrap_or(0));
-        let bits = part(0) << 16 | part(1) << 8 | part(2);
-        for at in 0..4 {
-            let letter = LETTERS[(bits >> (18 - 6 * at) & 63) as usize];
-            text.push(if at <= three.len() { char::from(letter) } else { '=' });
-        }
-    }
-    text
 }
 
 #[cfg(test)]

@@ -98,11 +98,6 @@ impl Workspaces {
                 Landing::ForwardOrProposal => Otherwise::Hold(&name),
                 Landing::Proposal => Otherwise::HoldAll(&name),
             };
-            // What only waits is compared with what is there now.
-            let from = match landing {
-                Landing::Proposal => repository.head()?.unwrap_or(from),
-                Landing::Forward | Landing::ForwardOrProposal => from,
-            };
             repository.receive(&quarantine, &Incoming { from, tip, origin, by: &by, otherwise })
         });
         match received.await? {

@@ -12,9 +12,13 @@ use serde_json::{Value, json};
 
 use crate::git::{fails, ok};
 use crate::harness::{Answer, Client, Folder, Server, Start, Stream};
+use crate::secrets::holders;
 
 /// What the remote of these tests asks for; it must be seen nowhere else.
 const TOKEN: &str = "canary-token-5b1f0c9e7d";
+
+/// The token as it is, and how it begins as it is sent.
+const CANARIES: [&str; 2] = [TOKEN, "Y2FuYXJ5LXRva2Vu"];
 
 /// How a remote behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,11 +83,7 @@ impl Remote {
 }
 
 fn commit(clone: &Path, path: &str, content: &str) {
-    let file = clone.join(path);
-    std::fs::create_dir_all(file.parent().expect("a folder")).expect("made");
-    std::fs::write(file, content).expect("written");
-    ok(clone, &["add", "-A"]);
-    ok(clone, &["commit", "-qm", &format!("Change {path}")]);
+    crate::git::commit(clone, path, content, &format!("Change {path}"));
 }
 
 fn serve(stream: TcpStream, root: &Path, url: &str, manner: Manner) -> std::io::Result<()> {
@@ -228,22 +228,10 @@ impl Watch {
     }
 }
 
-/// Files below `folder` that hold the token, as it is or as it is sent.
-fn holders(folder: &Path) -> Vec<String> {
-    let mut found = vec![];
-    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
-        let (path, kind) = (entry.path(), entry.file_type().expect("a kind"));
-        if kind.is_dir() {
-            found.extend(holders(&path));
-        } else if kind.is_file() {
-            let bytes = std::fs::read(&path).unwrap_or_default();
-            let holds = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
-            if holds(TOKEN.as_bytes()) || holds(b"Y2FuYXJ5LXRva2Vu") {
-                found.push(path.display().to_string());
-            }
-        }
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
     }
-    found
 }
 
 /// Nothing is left of what was refused: no workspace, no folder, no quarantine.
@@ -329,7 +317,7 @@ async fn a_repository_is_attached_pulled_and_pushed_and_only_it_sees_the_token()
     }
     let (with_token, fetches) = watch.end();
     assert!(with_token == 0 && fetches > 0, "{with_token} of {fetches}");
-    assert_eq!(holders(folder.path()), Vec::<String>::new());
+    assert_eq!(holders(folder.path(), &CANARIES), Vec::<String>::new());
     let log = server.log();
     assert!(log.contains("a repository was attached"));
     assert!(
@@ -343,7 +331,16 @@ async fn a_repository_is_attached_pulled_and_pushed_and_only_it_sees_the_token()
         &["fsck", "--strict"],
     );
     assert!(server.stop().success());
-    assert_eq!(holders(folder.path()), Vec::<String>::new());
+    assert_eq!(holders(folder.path(), &CANARIES), Vec::<String>::new());
+}
+
+/// The commits of the workspace `again` are foreign, and what they say of themselves is not told.
+async fn nobody_believes(me: &Client) {
+    let log = me.get("/agent/workspace/log?workspace=again").await.ok();
+    for commit in log["commits"].as_array().expect("commits") {
+        let told = (&commit["foreign"], &commit["trailers"]);
+        assert_eq!(told, (&json!(true), &json!({})), "{commit}");
+    }
 }
 
 #[tokio::test]
@@ -405,15 +402,12 @@ async fn a_swap_parks_what_was_there_and_publishing_follows_from_then_on() {
 
     // What we made and sent out comes in again elsewhere, and what it says of itself is nobody's word there.
     let second = json!({"repo": remote.address("empty.git"), "token": TOKEN, "name": "again"});
-    me.post("/agent/workspace/attach", second).await.ok();
-    let log = me.get("/agent/workspace/log?workspace=again").await.ok();
-    for commit in log["commits"].as_array().expect("commits") {
-        assert_eq!(
-            (&commit["foreign"], &commit["trailers"]),
-            (&json!(true), &json!({})),
-            "{commit}"
-        );
-    }
+    let again = me.post("/agent/workspace/attach", second).await.ok();
+    nobody_believes(&me).await;
+    // Also where somebody tidied the repository up by hand.
+    let repository = format!("{}.git", again["id"].as_str().expect("an id"));
+    ok(&folder.data().join("workspaces").join(repository), &["pack-refs", "--all"]);
+    nobody_believes(&me).await;
     let own = me.get("/agent/workspace/log?workspace=home&limit=1").await.ok();
     assert_eq!(own["commits"][0]["trailers"]["label"], "trusted");
     assert_eq!(own["commits"][0]["foreign"], Value::Null);
@@ -494,7 +488,7 @@ async fn a_hostile_remote_is_refused_and_leaves_nothing_behind() {
     assert_eq!(redirects.asked.load(Ordering::Relaxed), 1, "where it leads to was never asked");
     nothing_is_left(&me, &folder, 1).await;
     assert!(!server.log().contains(TOKEN), "{}", server.log());
-    assert_eq!(holders(folder.path()), Vec::<String>::new());
+    assert_eq!(holders(folder.path(), &CANARIES), Vec::<String>::new());
 }
 
 /// What a trap is called, what it does to a clone, and the rule that it breaks.

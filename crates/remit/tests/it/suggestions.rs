@@ -1,10 +1,13 @@
 //! What does not land by itself waits for a decision: a push that is no fast-forward, a push of somebody who owns
 //! nothing here, taking back what others built on. And what becomes of it when its maker has gone.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 
-use crate::git::{Desk, fails, git, ok};
+use crate::git::{Desk, commit, fails, git, ok};
 use crate::harness::{Answer, Client};
+use crate::sharing::Shared;
 
 /// The proposal that git or an answer names.
 #[track_caller]
@@ -68,29 +71,24 @@ async fn a_push_that_is_no_fast_forward_waits_and_lands_where_it_was_approved() 
     ok(&desk.repository(), &["fsck", "--strict"]);
 }
 
-/// Another member, and a clone of theirs.
-async fn member(desk: &Desk, name: &str) -> (Client, String, String) {
-    let (client, id) = desk.server.person(name, "agent,read").await;
-    let invite = json!({"role": "contributor", "mode": "open"});
-    let invite = desk.me.post("/agent/workspace/invites", invite).await.ok();
-    client.post("/agent/workspace/invites/accept", json!({"token": invite["token"]})).await.ok();
+/// A clone of a member's, in a folder of their name.
+async fn cloned(desk: &Desk, name: &str, id: &str) -> PathBuf {
     let key = desk.server.admin().post(&format!("/admin/users/{id}/tokens"), json!({})).await.ok();
     let url = desk.url_with(&desk.home, key["token"].as_str().expect("a key"));
     ok(desk.folder.path(), &["clone", "-q", &url, name]);
-    (client, id, url)
+    desk.folder.path().join(name)
 }
 
 #[tokio::test]
 async fn a_contributor_proposes_by_a_push_and_what_one_leaves_behind_is_an_owners() {
     let desk = Desk::new().await;
-    let (joe, joe_id, _) = member(&desk, "joe").await;
-    let (ann, _, _) = member(&desk, "ann").await;
-    let clone = desk.folder.path().join("joe");
+    let team = Shared { owner: desk.me.clone(), workspace: desk.home.clone() };
+    let (joe, joe_id) = team.member(&desk.server, "joe", "contributor").await;
+    let clone = cloned(&desk, "joe", &joe_id).await;
+    let (ann, _) = team.member(&desk.server, "ann", "contributor").await;
     let before = desk.head();
     let suggest = |path: &str| {
-        std::fs::write(clone.join(path), format!("{path}\n")).expect("written");
-        ok(&clone, &["add", "-A"]);
-        ok(&clone, &["commit", "-qm", &format!("Suggest {path}")]);
+        commit(&clone, path, &format!("{path}\n"), &format!("Suggest {path}"));
     };
     suggest("one.md");
     let said = fails(&clone, &["push", "-q", "origin", "HEAD:main"]);

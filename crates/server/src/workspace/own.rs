@@ -2,7 +2,8 @@
 
 use axum::extract::State;
 use axum::{Extension, Json};
-use engine::port::{Membership, Removal, Workspace};
+use engine::port::{Membership, Person, Removal, Workspace};
+use engine::workspaces::SeedFile;
 use engine::workspaces::files::FileWrite;
 use engine::workspaces::template::Template;
 use model::limit::MOUNTS_MAX;
@@ -22,7 +23,7 @@ use crate::problem::{CONFLICT, INVALID, Problem};
 /// The longest purpose, in characters.
 const PURPOSE_CHARS_MAX: usize = 300;
 /// How many workspaces a person may have by name.
-pub(super) const WORKSPACES_MAX: usize = 1_000;
+const WORKSPACES_MAX: usize = 1_000;
 
 /// Which workspaces are part of conversations that name none.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -69,16 +70,25 @@ pub(crate) async fn create(
     caller.may(&Action::CreateWorkspace { owner: caller.subject })?;
     let own = api.directory.workspaces(caller.subject).await?;
     if own.iter().any(|workspace| workspace.name == name) {
-        return Err(Problem::new(CONFLICT, format!("you have a workspace `{name}` already")));
+        return Err(taken(&name));
     }
-    if own.len() >= WORKSPACES_MAX {
-        return Err(Problem::new(
-            CONFLICT,
-            format!("you have {WORKSPACES_MAX} workspaces already"),
-        ));
-    }
+    has_room(&own)?;
     let made = make(&api, &caller, Wished { name, purpose, template }).await?;
     Ok(Created(show_own(&api, &caller, made.id).await?))
+}
+
+/// The caller has one of that name.
+pub(super) fn taken(name: &WorkspaceName) -> Problem {
+    Problem::new(CONFLICT, format!("you have a workspace `{name}` already"))
+}
+
+/// Refuses one more than a person may have.
+pub(super) fn has_room(own: &[Workspace]) -> Result<(), Problem> {
+    if own.len() >= WORKSPACES_MAX {
+        let words = format!("you have {WORKSPACES_MAX} workspaces already");
+        return Err(Problem::new(CONFLICT, words));
+    }
+    Ok(())
 }
 
 /// A workspace that is to be made.
@@ -88,7 +98,7 @@ pub(crate) struct Wished {
     pub(crate) template: Template,
 }
 
-/// Makes a workspace of the caller's, its folder first: what is in the directory can be used.
+/// Makes a workspace of the caller's with what its template begins with.
 pub(crate) async fn make(api: &Api, caller: &Caller, wished: Wished) -> Result<Workspace, Problem> {
     let Wished { name, purpose, template } = wished;
     let (person, now) = (person(api, caller).await?, api.clock.now());
@@ -100,18 +110,33 @@ pub(crate) async fn make(api: &Api, caller: &Caller, wished: Wished) -> Result<W
         created: now,
     };
     let seeds = template.files(&workspace.name, now);
-    let (workspaces, directory) = (api.workspaces.clone(), api.directory.clone());
+    make_with(api, person, workspace, seeds, async { Ok(()) }).await
+}
+
+/// Makes a workspace, whole or not at all: its folder first, what `fill` puts into that, then its name. What is
+/// in the directory can be used.
+pub(super) async fn make_with(
+    api: &Api,
+    owner: Person,
+    workspace: Workspace,
+    seeds: Vec<SeedFile>,
+    fill: impl Future<Output = Result<(), Problem>> + Send + 'static,
+) -> Result<Workspace, Problem> {
+    let all = api.clone();
     api.finish(async move {
-        let (id, name) = (workspace.id, workspace.name.clone());
-        workspaces.create(id, seeds, &person, now).await?;
-        let found = directory.add_workspace(workspace).await;
-        if found.as_ref().is_ok_and(|found| found.id == id) {
-            return Ok(found?);
+        let id = workspace.id;
+        all.workspaces.create(id, seeds, &owner, workspace.created).await?;
+        let named = async {
+            fill.await?;
+            let found = all.directory.add_workspace(workspace).await?;
+            // Another one: somebody took the name a moment before.
+            if found.id == id { Ok(found) } else { Err(taken(&found.name)) }
+        };
+        let named = named.await;
+        if named.is_err() {
+            all.workspaces.discard(id).await;
         }
-        workspaces.discard(id).await;
-        // Somebody made one of that name a moment before.
-        found?;
-        Err(Problem::new(CONFLICT, format!("you have a workspace `{name}` already")))
+        named
     })
     .await?
 }

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 use trust::Action;
 
-use super::own::{WORKSPACES_MAX, activate_for, checked_purpose, name_of, show_own};
-use super::{Place, Which, WorkspaceView, hand, person, unknown};
+use super::own::{activate_for, checked_purpose, has_room, make_with, name_of, show_own, taken};
+use super::{Place, Which, WorkspaceView, hand, unknown};
 use crate::access::Caller;
 use crate::answer::Created;
 use crate::api::Api;
@@ -61,7 +61,7 @@ fn remote_of(api: &Api, repo: &str, branch: Option<&str>) -> Result<Remote, Prob
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Attach {
-    /// Its address, `https://` or `ssh://`, without a credential.
+    /// Its address, `https://`, without a credential; `ssh://` is not served yet.
     repo: String,
     /// The branch; `main` where absent.
     #[serde(rename = "ref")]
@@ -96,7 +96,7 @@ pub(crate) async fn attach(
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Swap {
-    /// Its address, `https://` or `ssh://`, without a credential.
+    /// Its address, `https://`, without a credential; `ssh://` is not served yet.
     repo: Option<String>,
     /// The branch; `main` where absent.
     #[serde(rename = "ref")]
@@ -189,7 +189,7 @@ struct Wished {
     purpose: String,
 }
 
-/// Makes it, whole or not at all: its folder first, what the repository holds into that, then its name.
+/// Makes it, whole or not at all, with what the repository holds.
 async fn make(
     api: &Api,
     caller: &Caller,
@@ -197,10 +197,7 @@ async fn make(
     token: Option<Token>,
 ) -> Result<WorkspaceId, Problem> {
     let own = api.directory.workspaces(caller.subject).await?;
-    if own.len() >= WORKSPACES_MAX {
-        let words = format!("you have {WORKSPACES_MAX} workspaces already");
-        return Err(Problem::new(CONFLICT, words));
-    }
+    has_room(&own)?;
     let name = free_name(&own, &wished)?;
     let by = hand(api, caller, "Attach an outside repository".to_owned()).await?;
     let workspace = Workspace {
@@ -210,40 +207,21 @@ async fn make(
         purpose: wished.purpose,
         created: by.at,
     };
-    let (api, owner, remote) = (api.clone(), person(api, caller).await?, wished.remote);
-    let all = api.clone();
-    all.finish(async move {
-        let id = workspace.id;
-        api.workspaces.create(id, vec![], &owner, by.at).await?;
-        let named = async {
-            let pulled = api.outside.pull(id, &remote, token.as_ref(), by).await?;
-            api.directory.set_remote(id, remote).await?;
-            let found = api.directory.add_workspace(workspace).await?;
-            if found.id != id {
-                let words = format!("you have a workspace `{}` already", found.name);
-                return Err(Problem::new(CONFLICT, words));
-            }
-            info!(workspace = %id, commits = pulled.commits, "a repository was attached");
-            Ok(())
-        };
-        if let Err(problem) = named.await {
-            api.workspaces.discard(id).await;
-            return Err(problem);
-        }
-        Ok(id)
-    })
-    .await?
+    let (all, id, owner, remote) = (api.clone(), workspace.id, by.person.clone(), wished.remote);
+    let fill = async move {
+        let pulled = all.outside.pull(id, &remote, token.as_ref(), by).await?;
+        all.directory.set_remote(id, remote).await?;
+        info!(workspace = %id, commits = pulled.commits, "an outside repository was taken in");
+        Ok(())
+    };
+    Ok(make_with(api, owner, workspace, vec![], fill).await?.id)
 }
 
 /// The name that was wished for, or one of the repository that is free.
 fn free_name(own: &[Workspace], wished: &Wished) -> Result<WorkspaceName, Problem> {
     let is_free = |name: &WorkspaceName| own.iter().all(|workspace| workspace.name != *name);
     if let Some(name) = &wished.name {
-        return if is_free(name) {
-            Ok(name.clone())
-        } else {
-            Err(Problem::new(CONFLICT, format!("you have a workspace `{name}` already")))
-        };
+        return if is_free(name) { Ok(name.clone()) } else { Err(taken(name)) };
     }
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
     let name: String = wished.remote.url.name().chars().filter(|it| plain(*it)).take(50).collect();
@@ -264,7 +242,7 @@ fn free_name(own: &[Workspace], wished: &Wished) -> Result<WorkspaceName, Proble
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Publish {
-    /// Its address, `https://` or `ssh://`, without a credential.
+    /// Its address, `https://`, without a credential; `ssh://` is not served yet.
     repo: String,
     /// The branch; `main` where absent.
     #[serde(rename = "ref")]
@@ -286,10 +264,9 @@ pub(crate) async fn publish(
     let Publish { repo, branch, token } = body.read().await?;
     let remote = remote_of(&api, &repo, branch.as_deref())?;
     let id = place.workspace.id;
-    let (outside, to) = (api.outside.clone(), remote.clone());
-    let pushed = api.finish(async move { outside.push(id, &to, token.as_ref()).await }).await??;
-    api.directory.set_remote(id, remote.clone()).await?;
-    Ok(Json(pushed_to(id, &remote, pushed)))
+    let outcome = pushed(&api, id, &remote, token).await?;
+    api.directory.set_remote(id, remote).await?;
+    Ok(Json(outcome))
 }
 
 /// What a push came to.
@@ -304,9 +281,17 @@ pub(crate) struct Outcome {
     moved: bool,
 }
 
-fn pushed_to(id: WorkspaceId, remote: &Remote, pushed: Pushed) -> Outcome {
-    let Pushed { commit, moved } = pushed;
-    Outcome { workspace: id, remote: shown(remote), revision: commit, moved }
+/// Pushes a workspace there.
+async fn pushed(
+    api: &Api,
+    id: WorkspaceId,
+    remote: &Remote,
+    token: Option<Token>,
+) -> Result<Outcome, Problem> {
+    let (outside, to) = (api.outside.clone(), remote.clone());
+    let pushed = async move { outside.push(id, &to, token.as_ref()).await };
+    let Pushed { commit, moved } = api.finish(pushed).await??;
+    Ok(Outcome { workspace: id, remote: shown(remote), revision: commit, moved })
 }
 
 /// A credential for the outside repository.
@@ -326,9 +311,7 @@ pub(crate) async fn push(
     body: OptionalJson<WithToken>,
 ) -> Result<Json<Outcome>, Problem> {
     let (id, remote, token) = followed(&api, &caller, &which, body).await?;
-    let (outside, to) = (api.outside.clone(), remote.clone());
-    let pushed = api.finish(async move { outside.push(id, &to, token.as_ref()).await }).await??;
-    Ok(Json(pushed_to(id, &remote, pushed)))
+    Ok(Json(pushed(&api, id, &remote, token).await?))
 }
 
 /// What a pull came to.

@@ -14,6 +14,7 @@ mod merges;
 mod overlays;
 mod patches;
 mod races;
+mod receives;
 mod sealed;
 mod sessions;
 mod traps;
