@@ -58,6 +58,20 @@ struct Pool {
     maps: BTreeMap<u32, Arc<OwnedFd>>,
 }
 
+impl Pool {
+    /// The next free uid of the blocks that are ours.
+    fn take(&mut self) -> Option<u32> {
+        for _ in 0..self.uids.len() {
+            let uid = self.uids[self.next % self.uids.len()];
+            self.next = (self.next + 1) % self.uids.len();
+            if self.leased.insert(uid) {
+                return Some(uid);
+            }
+        }
+        None
+    }
+}
+
 /// How many mapping namespaces are kept; beyond it the oldest uid's goes.
 const MAPS_MAX: usize = 2048;
 
@@ -83,17 +97,15 @@ impl Uids {
     /// [`Error::NoUid`] if all are leased, here or by other launchers; [`Error::Host`] if nobody can tell.
     pub(crate) fn lease(self: &Arc<Self>) -> Result<UidLease, Error> {
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        if pool.uids.len() <= pool.leased.len() {
-            self.hold_more(&mut pool)?;
-        }
-        for _ in 0..pool.uids.len() {
-            let uid = pool.uids[pool.next % pool.uids.len()];
-            pool.next = (pool.next + 1) % pool.uids.len();
-            if pool.leased.insert(uid) {
-                return Ok(UidLease { uid, uids: Some(Arc::clone(self)), own: false });
+        let uid = match pool.take() {
+            None => {
+                self.hold_more(&mut pool)?;
+                pool.take()
             }
-        }
-        Err(Error::NoUid(self.range.count))
+            taken => taken,
+        };
+        let uid = uid.ok_or(Error::NoUid(self.range.count))?;
+        Ok(UidLease { uid, uids: Some(Arc::clone(self)), own: false })
     }
 
     /// Holds one more block, in which nothing runs, if there is one.
