@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { faults, launch, open, sticksOut } from './browser.mjs';
 import { serve } from './server.mjs';
-import { cleanly, message, PHONE, STEP, untilDone, untilSaid, upTo, WIDE, wordsSaid } from './talk.mjs';
+import { cleanly, message, PHONE, pressUntil, STEP, untilDone, untilSaid, upTo, WIDE, wordsSaid } from './talk.mjs';
 
 /** So many times somebody presses Tab before they give up. */
 const TABS_MAX = 150;
@@ -62,15 +62,7 @@ function keyboard(page) {
     async write(target, text) { await to(target); await page.keyboard.press('Control+a'); await page.keyboard.type(text); },
     async inbox() { await page.keyboard.press('g'); await page.keyboard.press('i'); },
     conversation: palette,
-    async key(key, name, gone) {
-      void name;
-      // A key counts only for what was seen for a moment.
-      for (let tries = 0; tries < 20; tries += 1) {
-        await page.keyboard.press(key);
-        if (await gone().then(() => true, () => false)) return;
-      }
-      assert.fail(`the key ${key} did nothing`);
-    },
+    key: (key, _, reached) => pressUntil(page, key, reached),
   };
 }
 
@@ -92,9 +84,9 @@ function touch(page) {
       await page.getByRole('button', { name: 'Conversations' }).tap();
       await page.getByRole('complementary', { name: 'Conversations' }).getByRole('link', { name: title }).tap();
     },
-    async key(_, name, gone) {
+    async key(_, name, reached) {
       await page.getByRole('button', { name }).first().tap();
-      await gone();
+      await reached();
     },
   };
 }

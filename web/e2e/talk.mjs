@@ -28,6 +28,15 @@ export async function untilSaid(page, word) {
   await page.waitForFunction((word) => document.querySelector('article.turn:last-of-type .answer')?.textContent.includes(word), word, { timeout: SEEN_MS });
 }
 
+/** Presses a key until it has had its effect: it counts only for what was seen for a moment. */
+export async function pressUntil(page, key, reached) {
+  for (let tries = 0; tries < 20; tries += 1) {
+    await page.keyboard.press(key);
+    if (await reached().then(() => true, () => false)) return;
+  }
+  assert.fail(`the key ${key} did nothing`);
+}
+
 /** Does the steps and puts everything away; the console must be clean, and nobody else be asked. */
 export async function cleanly(server, seen, steps) {
   try {

@@ -14,7 +14,7 @@ use anyhow::{Context, bail, ensure};
 use crate::agent;
 
 /// How long all the tests may take together.
-const TESTS_MAX: Duration = Duration::from_mins(20);
+const TESTS_MAX: Duration = Duration::from_mins(16);
 /// The pictures of the guide, and the screenshots that they are.
 const GUIDE: &[(&str, &str)] = &[
     ("chat", "wide-2-chat-edit"),

@@ -97,7 +97,6 @@ export const words = {
     answered: (option: string, by: string) => `${option} · ${by}`,
     refusedAnswer: 'Not allowed',
     tool: { pending: 'waiting', in_progress: 'running', completed: 'done', failed: 'failed' } as Record<string, string>,
-    stillOpen: 'ended with the turn',
   },
   dispatches: {
     title: 'Dispatches',
@@ -143,7 +142,6 @@ export const words = {
     },
     startedIn: (time: string, backend: string) => `started in ${time} (${backend})`,
     noEvents: 'Nothing was said yet',
-    eventsShown: (n: number) => s(n, 'event'),
     raw: 'Show the event',
   },
   replay: {
@@ -166,7 +164,6 @@ export const words = {
     for: 'For', by: 'started by', from: 'because of',
     approve: 'Approve', deny: 'Deny', edit: 'Edit',
     approveSome: (n: number, all: number) => `Approve ${n} of ${all}`,
-    allFiles: 'All', noFiles: 'None',
     reason: 'Why not? (optional, kept with the decision)',
     approved: 'Approved', denied: 'Denied', expired: 'Expired',
     commit: 'See the commit',
@@ -180,7 +177,7 @@ export const words = {
     useText: 'Use this text', undoText: 'Back to the proposal', ownText: 'Your text',
     approveOwn: 'Approve with your text',
     lands: 'Lands', staysOut: 'Stays out', nothingLands: 'Nothing is chosen',
-    landsHow: { whole: '', own: 'your text', parts: (n: number, all: number) => `${n} of ${all} parts` },
+    landsHow: { own: 'your text', parts: (n: number, all: number) => `${n} of ${all} parts` },
     andMore: (n: number) => `and ${n} more`,
     notText: 'This file cannot be read as text.',
     textKept: 'Your texts are kept; look at what they change now.',
@@ -207,10 +204,10 @@ export const words = {
     saved: 'Saved',
     conflict: 'Somebody changed this page while you were editing. Your text is below; their version is the page now.',
     takeTheirs: 'Drop mine', keepMine: 'Save mine over it',
-    backlinks: 'Linked from', noBacklinks: 'Nothing links here yet.',
+    backlinks: 'Linked from',
     missing: 'There is no page of this name yet',
     noFile: 'Choose a file', noFileHint: 'The README is a good place to begin.',
-    revert: 'Revert', revertAsk: 'Make a commit that takes this one back?', reverted: 'Reverted',
+    revert: 'Revert', revertAsk: 'Make a commit that takes this one back?',
     revertConflict: 'Later changes touch the same lines, so that it cannot be taken back by itself. Edit the page instead.',
     noHistory: 'No commits yet', chooseCommit: 'Choose a commit', chooseCommitHint: 'What it changed is shown here.',
     searchLabel: 'Search the pages', noHits: 'Nothing found', noHitsHint: 'Try fewer or other words.', hits: (n: number) => `${s(n, 'page')} found`,
@@ -226,8 +223,7 @@ export const words = {
     invite: 'Invite', invites: 'Invitations', inviteRole: 'As', inviteMade: 'Give this code to the person. It is shown once.',
     leave: 'Leave', removeMember: (who: string) => `Remove ${who}`, noInvites: 'No open invitations',
     accept: 'Accept an invitation', acceptCode: 'Invitation code', accepted: (name: string) => `You are in ${name}`,
-    create: 'New workspace', createName: 'Name', you: 'you', uses: 'uses',
-    byDispatch: 'by a dispatch', changedFiles: (n: number) => s(n, 'file'),
+    you: 'you', byDispatch: 'by a dispatch',
     uploadTooLarge: 'A file may have at most 25 MB.',
   },
   keys: {
@@ -247,7 +243,7 @@ export const words = {
     palette: 'Search or go to…', help: 'This list', goChat: 'Go to the chat', goDispatches: 'Go to dispatches', goInbox: 'Go to the inbox',
     goWorkspace: 'Go to the workspace', goKeys: 'Go to keys', fresh: 'New conversation', send: 'Send', newline: 'New line', stop: 'Stop the turn',
     play: 'Play or pause', step: 'One event back or on', ends: 'To the beginning or the end',
-    approve: 'Approve', deny: 'Deny', edit: 'Edit a proposed text', nextPrev: 'Next or previous', focus: 'Write a message', useText: 'Use the text',
+    approve: 'Approve', deny: 'Deny', edit: 'Edit a proposed text', nextPrev: 'Next or previous', focus: 'Write a message',
   },
   diff: {
     added: 'new', deleted: 'deleted', renamed: 'renamed', modified: 'changed', mode: 'mode changed',
@@ -255,5 +251,3 @@ export const words = {
     none: 'No changes', noNewline: 'no newline at the end',
   },
 } as const;
-
-export const plural = s;
