@@ -96,14 +96,7 @@ impl Client {
 
     /// [`post`](Self::post) of what the server does elsewhere and may take its time for.
     pub(crate) async fn post_patiently(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        let request = self.http.post(format!("{}{path}", self.url)).header("x-api-key", &self.key);
-        let request = request.header(ACCEPT, "application/json, application/problem+json");
-        let response = request.json(body).timeout(ELSEWHERE).send().await;
-        let response = response.map_err(|problem| self.unreachable(&problem))?;
-        if !response.status().is_success() {
-            return Err(refused(response).await.into());
-        }
-        response.json().await.context("the server's answer is not JSON")
+        self.clone().waiting(ELSEWHERE).post(path, body).await
     }
 
     /// Sends a form, and reads the JSON that comes back.

@@ -159,17 +159,12 @@ impl Desk<'_> {
     /// Asks for something that is done with an outside repository and may take its time.
     async fn remote(&self, rest: &str, body: &Value, field: &str) -> anyhow::Result<()> {
         let answer = self.client.post_patiently(&self.path(rest, &[]), body).await?;
-        if self.as_json {
-            return Ok(say::json(&answer)?);
-        }
-        let text = answer[field].as_str().or(answer[field]["name"].as_str());
-        if let Some(parked) = answer["parked"]["name"].as_str() {
+        if !self.as_json
+            && let Some(parked) = answer["parked"]["name"].as_str()
+        {
             say::talk(format!("parked: {}", safe(parked)));
         }
-        match text {
-            Some(text) => Ok(say::data(safe(text))?),
-            None => Ok(()),
-        }
+        self.told(&answer, answer[field].as_str().or(answer[field]["name"].as_str()))
     }
 
     async fn attached(&self) -> anyhow::Result<()> {
@@ -213,10 +208,15 @@ impl Desk<'_> {
         field: &str,
     ) -> anyhow::Result<()> {
         let answer = self.client.ask(method, path, body).await?;
+        self.told(&answer, answer[field].as_str())
+    }
+
+    /// Prints this of an answer, or all of it as JSON.
+    fn told(&self, answer: &Value, text: Option<&str>) -> anyhow::Result<()> {
         if self.as_json {
-            return Ok(say::json(&answer)?);
+            return Ok(say::json(answer)?);
         }
-        match answer[field].as_str() {
+        match text {
             Some(text) => Ok(say::data(safe(text))?),
             None => Ok(()),
         }

@@ -29,9 +29,7 @@ async fn a_turn_that_may_call_no_model_any_more_ends_and_keeps_its_work() {
     // Asking for more than the server allows changes nothing; asking for less counts.
     for (asked, calls, kept) in [("?budget_requests=9", 2, true), ("?budget_requests=1", 1, true)] {
         let request = me.request("POST", &format!("/agent/chat{asked}")).json(&write);
-        let mut stream = crate::harness::Stream::of(request).await;
-        let (dispatch, session) = (stream.header("x-unit-id"), stream.header("x-chat-session"));
-        let turn = Turn { dispatch, session, frames: stream.rest().await };
+        let turn = crate::harness::Stream::of(request).await.turn().await;
         let why = format!("The budget of this dispatch is used up: {calls} calls of models.");
         let shown = check(&me, &turn, &why).await;
         assert_eq!(

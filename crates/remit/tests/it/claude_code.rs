@@ -31,9 +31,7 @@ async fn ask(me: &Client, prompt: &str, session: Option<&str>) -> Turn {
     } else {
         "/agent/chat?runner=claude-code&untested=true"
     };
-    let mut stream = Stream::of(me.request("POST", path).json(&body)).await;
-    let (dispatch, session) = (stream.header("x-unit-id"), stream.header("x-chat-session"));
-    Turn { dispatch, session, frames: stream.rest().await }
+    Stream::of(me.request("POST", path).json(&body)).await.turn().await
 }
 
 async fn over(me: &Client, dispatch: &str) {

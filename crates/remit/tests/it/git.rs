@@ -39,6 +39,15 @@ pub(crate) fn fails(at: &Path, args: &[&str]) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// Writes a file in a clone, and commits all that changed there.
+pub(crate) fn commit(at: &Path, path: &str, content: &str, message: &str) {
+    let file = at.join(path);
+    std::fs::create_dir_all(file.parent().expect("a folder")).expect("made");
+    std::fs::write(file, content).expect("written");
+    ok(at, &["add", "-A"]);
+    ok(at, &["commit", "-qm", message]);
+}
+
 pub(crate) struct Desk {
     pub(crate) folder: Folder,
     pub(crate) server: Server,
@@ -80,11 +89,7 @@ impl Desk {
     }
 
     pub(crate) fn commit(&self, path: &str, content: &str, message: &str) {
-        let file = self.at.join(path);
-        std::fs::create_dir_all(file.parent().expect("a folder")).expect("made");
-        std::fs::write(file, content).expect("written");
-        ok(&self.at, &["add", "-A"]);
-        ok(&self.at, &["commit", "-qm", message]);
+        commit(&self.at, path, content, message);
     }
 
     /// A push that the server refuses for this reason; nothing of it is left, here or there.

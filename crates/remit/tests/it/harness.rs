@@ -416,9 +416,7 @@ impl Client {
 
     /// A turn from beginning to end.
     pub(crate) async fn turn(&self, body: Value) -> Turn {
-        let mut stream = self.chat(body).await;
-        let (dispatch, session) = (stream.header("x-unit-id"), stream.header("x-chat-session"));
-        Turn { dispatch, session, frames: stream.rest().await }
+        self.chat(body).await.turn().await
     }
 
     /// All that a dispatch said and did so far, as entries.
@@ -589,6 +587,12 @@ impl Stream {
             frames.push(frame);
         }
         frames
+    }
+
+    /// A turn to its end.
+    pub(crate) async fn turn(mut self) -> Turn {
+        let (dispatch, session) = (self.header("x-unit-id"), self.header("x-chat-session"));
+        Turn { dispatch, session, frames: self.rest().await }
     }
 }
 

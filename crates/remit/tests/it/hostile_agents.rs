@@ -62,9 +62,7 @@ async fn provoke(me: &Client, runner: &str, prompt: &str, session: Option<&str>)
     }
     let request =
         me.request("POST", &format!("/agent/chat?runner={runner}&untested=true")).json(&body);
-    let mut stream = crate::harness::Stream::of(request).await;
-    let (dispatch, session) = (stream.header("x-unit-id"), stream.header("x-chat-session"));
-    Turn { dispatch, session, frames: stream.rest().await }
+    crate::harness::Stream::of(request).await.turn().await
 }
 
 /// The end of a dispatch: its stop reason, and the code of its failure; told once, and last.

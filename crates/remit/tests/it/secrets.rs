@@ -184,19 +184,22 @@ fn start(folder: &Folder, endpoint: &Endpoint, api: &str) -> Server {
         .server()
 }
 
-/// Files below `folder` that hold the key.
-fn holders(folder: &Path, found: &mut Vec<String>) {
+/// Files below `folder` that hold any of these texts.
+pub(crate) fn holders(folder: &Path, texts: &[&str]) -> Vec<String> {
+    let mut found = vec![];
     for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
         let (path, kind) = (entry.path(), entry.file_type().expect("a kind"));
         if kind.is_dir() {
-            holders(&path, found);
+            found.extend(holders(&path, texts));
         } else if kind.is_file() {
             let bytes = std::fs::read(&path).unwrap_or_default();
-            if bytes.windows(KEY.len()).any(|window| window == KEY.as_bytes()) {
+            let holds = |text: &str| bytes.windows(text.len()).any(|it| it == text.as_bytes());
+            if texts.iter().any(|text| holds(text)) {
                 found.push(path.display().to_string());
             }
         }
     }
+    found
 }
 
 #[tokio::test]
@@ -250,12 +253,9 @@ async fn check(api: &str, header: &str) {
     assert!(frames.iter().all(|frame| !frame.raw.contains(KEY)), "{frames:#?}");
     let log = server.log();
     assert!(log.contains("DEBUG") && !log.contains(KEY), "the log");
-    let mut found = vec![];
-    holders(folder.path(), &mut found);
-    assert!(found.is_empty(), "{found:?}");
+    assert_eq!(holders(folder.path(), &[KEY]), Vec::<String>::new());
     assert!(server.stop().success());
-    holders(folder.path(), &mut found);
-    assert!(found.is_empty(), "{found:?}");
+    assert_eq!(holders(folder.path(), &[KEY]), Vec::<String>::new());
 }
 
 #[test]

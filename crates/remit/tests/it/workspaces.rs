@@ -18,7 +18,7 @@ fn git(folder: &Folder, workspace: &str, args: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-async fn home(client: &Client) -> String {
+pub(crate) async fn home(client: &Client) -> String {
     let list = client.get("/agent/workspaces").await.ok();
     list["workspaces"][0]["id"].as_str().expect("a home").to_owned()
 }
