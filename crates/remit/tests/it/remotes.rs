@@ -319,7 +319,7 @@ async fn a_repository_is_attached_pulled_and_pushed_and_only_it_sees_the_token()
     assert!(with_token == 0 && fetches > 0, "{with_token} of {fetches}");
     assert_eq!(holders(folder.path(), &CANARIES), Vec::<String>::new());
     let log = server.log();
-    assert!(log.contains("a repository was attached"));
+    assert!(log.contains("an outside repository was taken in"));
     assert!(
         !log.contains(TOKEN) && !log.contains("canary-wrong") && !log.contains("Y2FuYXJ5"),
         "{log}"
