@@ -112,6 +112,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         Some("300"),
         "a question of an agent; then it is refused",
     ),
+    setting(
+        "limits.stop_s",
+        Kind::Number { min: 1, max: 3_600 },
+        Some("5"),
+        "an agent that is to stop its turn; then its sandbox is ended",
+    ),
     setting("limits.lifetime_s", SECONDS, Some("21600"), "one sandbox"),
     setting(
         "limits.memory_mib",

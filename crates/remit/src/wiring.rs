@@ -377,6 +377,7 @@ fn settings(
         runner,
         domain: DOMAIN.to_owned(),
         permission: Duration::from_secs(config.number("limits.permission_s")),
+        stop: Duration::from_secs(config.number("limits.stop_s")),
         proposal_life: DAY * u32::try_from(config.number("limits.proposal_days"))?,
         program: std::env::current_exe().context("cannot find this program")?,
         data: data.to_owned(),

@@ -91,6 +91,8 @@ pub struct Settings {
     pub program: PathBuf,
     /// How long a question of an agent waits for a person; then it is refused.
     pub permission: Duration,
+    /// How long an agent may take to stop its turn; then its box is ended.
+    pub stop: Duration,
     /// The state directory.
     pub data: PathBuf,
 }

@@ -16,8 +16,6 @@ use crate::port::{Accepted, LedgerError, NewTurn};
 const MESSAGES_MAX: usize = 16;
 /// After how long to try again when too many wait.
 const MESSAGES_RETRY: Duration = Duration::from_secs(5);
-/// How long an agent may take to stop its turn when it is asked to.
-const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// What people and the dispatcher tell a living dispatch.
 #[derive(Debug)]
@@ -78,7 +76,8 @@ impl Supervisor {
         match then {
             Some(then) => {
                 told(true);
-                self.times.stop = self.times.stop.or_else(|| times::after(STOP_GRACE));
+                let stop = self.world.parts.settings.stop;
+                self.times.stop = self.times.stop.or_else(|| times::after(stop));
                 self.forget_questions();
                 self.apply(then).await
             }

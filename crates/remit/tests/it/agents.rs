@@ -118,7 +118,8 @@ async fn check(name: &str) {
     let Some(program) = installed(name) else { return };
     let folder = Folder::new();
     place(&folder, name, &program);
-    let server = Start::on(&folder).setting("limits.idle_s", "60").server();
+    let server =
+        Start::on(&folder).setting("limits.idle_s", "60").setting("limits.stop_s", "60").server();
 
     // Nobody picks it by accident before its test.
     let me = server.client();

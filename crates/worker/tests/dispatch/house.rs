@@ -114,6 +114,7 @@ impl House {
                 runner: runner.name.clone(),
                 domain: "remit.local".to_owned(),
                 permission: Duration::from_mins(5),
+                stop: Duration::from_secs(5),
                 proposal_life: Duration::from_hours(24),
                 program: PathBuf::from("/bin/false"),
                 data: folder.clone(),
