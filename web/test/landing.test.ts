@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { FileDiff } from '../src/lib/diffs.ts';
+import type { FileDiff } from '../src/lib/api.gen.ts';
 import { approval, canBeEdited, endedLike, landings, patched } from '../src/lib/landing.ts';
 
 const before = 'one\ntwo\nthree\nfour\nfive\nsix\nseven\neight\nnine';

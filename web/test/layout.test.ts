@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Layout, nextIn, spots, type Graph } from '../src/lib/layout.ts';
+import type { Graph } from '../src/lib/api.gen.ts';
+import { Layout, nextIn, spots } from '../src/lib/layout.ts';
 
 const graph = (names: string[], edges: [string, string][]): Graph => ({
   nodes: names.map((path) => ({ path, title: path, kind: null, trust: 'unverified', stale: false })),

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { EMPTY, fold, reduce, type Item } from '../src/lib/reduce.ts';
-import type { Entry } from '../src/lib/vocabulary.ts';
+import type { Entry } from '../src/lib/api.gen.ts';
 
 const story: Entry[] = readFileSync(new URL('./story.jsonl', import.meta.url), 'utf8')
   .trim().split('\n').map((line) => JSON.parse(line) as Entry);

@@ -24,7 +24,7 @@ const FIRST_LOAD_MAX: usize = 200 << 10;
 pub(crate) fn dist(root: &Path) -> anyhow::Result<()> {
     let web = root.join("web");
     let install = &["ci", "--no-audit", "--no-fund"][..];
-    for step in [install, &["run", "check"], &["test"], &["run", "build"]] {
+    for step in [install, &["run", "types"], &["run", "check"], &["test"], &["run", "build"]] {
         npm(NPM, &web, step)?;
     }
     let size = first_load(&web)?;
@@ -55,9 +55,12 @@ fn seal(web: &Path) -> anyhow::Result<String> {
         hash.update(format!("{name}\0{}\0", bytes.len()));
         hash.update(&bytes);
     }
-    let digest = hash.finalize();
+    Ok(hex(&hash.finalize()) + "\n")
+}
+
+fn hex(digest: &[u8]) -> String {
     let hex: Vec<_> = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(hex.concat() + "\n")
+    hex.concat()
 }
 
 /// What decides the snapshot, by name; the tests of the pages do not.
@@ -128,6 +131,15 @@ mod tests {
         let kept = fs::read_to_string(web.join(SEAL)).unwrap_or_default();
         let now = seal(&web).expect("the sources can be read");
         assert_eq!(kept, now, "web/dist is old: run `cargo xtask dist` and commit what it makes");
+    }
+
+    #[test]
+    fn the_types_of_the_pages_are_those_that_the_api_is_described_with() {
+        let root = crate::root();
+        let types = fs::read_to_string(root.join("web/src/lib/api.gen.ts")).expect("readable");
+        let described = fs::read(root.join("docs/openapi.json")).expect("readable");
+        let now = hex(&Sha256::digest(described));
+        assert!(types.contains(&now), "the types are old: run `cargo xtask dist` and commit them");
     }
 
     #[test]

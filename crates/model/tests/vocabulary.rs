@@ -242,7 +242,7 @@ fn the_pages_have_the_samples_of_today() {
     let lines = lines.expect("plain data");
     let typed = format!(
         "// Written by crates/model/tests/vocabulary.rs: one of every event, as it is sent.\n\n\
-         import type {{ Entry }} from './vocabulary.ts';\n\n\
+         import type {{ Entry }} from './api.gen.ts';\n\n\
          export const samples = [\n  {},\n] satisfies Entry[];\n",
         lines.join(",\n  "),
     );

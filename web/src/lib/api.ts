@@ -1,7 +1,6 @@
 // Asks the server. Who asks, the browser's cookie says; nothing is kept here.
 
 import { base } from './place.svelte.ts';
-import type { Label, Launcher, Mount } from './vocabulary.ts';
 
 /** What went wrong, as the server told it. Status 0: it was not reached. */
 export class Problem extends Error {
@@ -66,24 +65,5 @@ export function query(values: Record<string, string | number | boolean | null | 
   const text = new URLSearchParams(pairs.map(([name, value]) => [name, String(value)])).toString();
   return text === '' ? '' : `?${text}`;
 }
-
-export interface Me { user_id: string; email: string; scopes: string[]; max_concurrent: number }
-export interface Runner { name: string; title: string; version: string; protocol: string; installed: boolean; install: string; permissions?: boolean }
-export interface Runners { runners: Runner[]; default: string }
-export interface Models { chat_model: string }
-export interface Session { session: string; title: string; created: string; last_active: string }
-
-export interface Dispatch {
-  id: string; subject: string; launcher: Launcher; trigger: string; input_trust: string;
-  runner: string; session: string; resumes: boolean; turn: string; prompt: string;
-  workspaces: Mount[]; label: Label; state: 'queued' | 'starting' | 'running' | 'idle' | 'ended';
-  stop_reason: string | null; created: string; changed: string; last_event: string;
-  usage?: Usage;
-}
-/** `unknown`: requests whose endpoint did not say; `unpriced`: those that have no price. */
-export interface Usage { requests: number; input_tokens: number; cached_tokens?: number; output_tokens: number; unknown?: number; unpriced?: number; cost_micros?: number | null }
-export interface Dispatches { dispatches: Dispatch[]; next: string | null }
-
-export interface Key { id: string; label: string; scopes: string[]; created: string; expires: string | null; token?: string }
 
 export const dispatchPath = (id: string) => `/agent/dispatches/${encodeURIComponent(id)}`;

@@ -3,7 +3,8 @@
 // What is said is sent with a turn id of our own, so that it may be sent again when the connection
 // breaks and never runs twice. The answer is read from the stream of its dispatch.
 
-import { get, problemOf, Problem, query, send, type Dispatch, type Dispatches } from './api.ts';
+import type { Chat, Dispatch, Dispatches, WhichSession } from './api.gen.ts';
+import { get, problemOf, Problem, query, send } from './api.ts';
 import { past } from './follow.ts';
 import { base } from './place.svelte.ts';
 import { Stream } from './stream.svelte.ts';
@@ -117,7 +118,7 @@ export class Conversation {
     const leave = new AbortController();
     const fresh = this.session === null;
     const path = `/agent/chat${query({ runner: fresh ? choice.runner : null, workspace: choice.workspaces, permissions: choice.asks ? 'ask' : null })}`;
-    const body = { prompt: unsent.prompt, turn_id: unsent.turn, ...(fresh ? {} : { session: this.session }) };
+    const body: Chat = { prompt: unsent.prompt, turn_id: unsent.turn, ...(fresh ? {} : { session: this.session }) };
     const response = await fetch(base + path, {
       method: 'POST', signal: leave.signal, body: JSON.stringify(body),
       headers: { 'content-type': 'application/json', accept: 'text/event-stream, application/problem+json' },
@@ -144,7 +145,7 @@ export class Conversation {
     if (this.session === null) return;
     this.stopping = true;
     try {
-      await send('POST', '/agent/chat/stop', { body: JSON.stringify({ session: this.session }), headers: { 'content-type': 'application/json' } });
+      await send('POST', '/agent/chat/stop', { body: JSON.stringify({ session: this.session } satisfies WhichSession), headers: { 'content-type': 'application/json' } });
     } catch (problem) {
       this.problem = problem;
     } finally {

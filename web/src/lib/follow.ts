@@ -1,10 +1,10 @@
 // Follows the stream of a dispatch over refresh, sleep and restart of the server: every entry comes
 // once and in order, whatever happens to the connection.
 
+import type { Entry, EventId } from './api.gen.ts';
 import { dispatchPath, problemOf, send, type Problem } from './api.ts';
 import { base } from './place.svelte.ts';
 import { numberOf } from './reduce.ts';
-import type { Entry, EventId } from './vocabulary.ts';
 
 /** How a follower stands: `away` means that it tries again by itself. */
 export type Link = 'connecting' | 'live' | 'away' | 'over' | 'failed';

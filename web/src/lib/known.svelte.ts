@@ -1,7 +1,8 @@
 // What many screens want to know: who one is, what there is to choose from, what waits.
 
-import { get, type Me, type Models, type Runners, type Session } from './api.ts';
-import { permissions, proposals, type Permission, type Proposed } from './inbox.ts';
+import type { IsIn, Me, Models, Proposal, Question, Runners, Session, Sessions, Workspace, Workspaces } from './api.gen.ts';
+import { get } from './api.ts';
+import { proposals, questions } from './inbox.ts';
 
 class Known {
   me = $state.raw<Me | null>(null);
@@ -10,13 +11,13 @@ class Known {
   sessions = $state.raw<Session[] | null>(null);
   workspaces = $state.raw<Workspace[]>([]);
   /** The questions of agents that wait in the inbox. */
-  permissions = $state.raw<Permission[]>([]);
+  questions = $state.raw<Question[]>([]);
   /** The proposals that wait there. */
-  proposals = $state.raw<Proposed[]>([]);
+  proposals = $state.raw<Proposal[]>([]);
 
   /** Whether this browser is logged in. Asked before anything else, so that no request fails. */
   async isIn(): Promise<boolean> {
-    return (await get<{ logged_in: boolean }>('/auth/login')).logged_in;
+    return (await get<IsIn>('/auth/login')).logged_in;
   }
 
   async begin(): Promise<void> {
@@ -30,26 +31,22 @@ class Known {
   get demo(): boolean { return this.models?.chat_model === 'remit-demo'; }
 
   /** How many things wait in the inbox. */
-  get waiting(): number { return this.permissions.length + this.proposals.length; }
+  get waiting(): number { return this.questions.length + this.proposals.length; }
 
   async refreshWaiting(): Promise<void> {
-    const [now, proposed] = await Promise.all([permissions(), proposals('open')]);
+    const [now, proposed] = await Promise.all([questions(), proposals('open')]);
     // The same list as before is no change: what is shown keeps its place.
-    if (JSON.stringify(now) !== JSON.stringify(this.permissions)) this.permissions = now;
+    if (JSON.stringify(now) !== JSON.stringify(this.questions)) this.questions = now;
     if (JSON.stringify(proposed) !== JSON.stringify(this.proposals)) this.proposals = proposed;
   }
 
   async refreshSessions(): Promise<void> {
-    this.sessions = (await get<{ sessions: Session[] }>('/agent/sessions')).sessions;
+    this.sessions = (await get<Sessions>('/agent/sessions')).sessions;
   }
 
   async refreshWorkspaces(): Promise<void> {
-    this.workspaces = (await get<{ workspaces: Workspace[] }>('/agent/workspaces')).workspaces;
+    this.workspaces = (await get<Workspaces>('/agent/workspaces')).workspaces;
   }
-}
-
-export interface Workspace {
-  id: string; name: string; owner: string; role: 'owner' | 'contributor' | 'viewer'; active: boolean; purpose: string | null; created: string; head: string | null;
 }
 
 export const known = new Known();

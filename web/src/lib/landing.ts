@@ -1,7 +1,6 @@
 // What of a proposal lands, as it was chosen: whole files, parts of them, or a person's own text.
 
-import type { FileDiff, Hunk } from './diffs.ts';
-import type { Approval, Choice } from './inbox.ts';
+import type { Approval, FileApproval, FileDiff, HunkDiff } from './api.gen.ts';
 
 /** By path, the numbers of the parts that are taken. A file without parts is part -1. */
 export type Chosen = ReadonlyMap<string, ReadonlySet<number>>;
@@ -38,14 +37,14 @@ export function approval(digest: string, files: FileDiff[], chosen: Chosen, text
   return { digest, files: lands.map((it) => choice(it, chosen, texts)) };
 }
 
-function choice({ path, how }: Landing, chosen: Chosen, texts: Texts): Choice {
+function choice({ path, how }: Landing, chosen: Chosen, texts: Texts): FileApproval {
   if (how === 'own') return { path, content: texts.get(path) ?? '' };
   if (how === 'whole') return { path, all: true };
   return { path, hunks: [...(chosen.get(path) ?? [])].toSorted((a, b) => a - b) };
 }
 
 /** The text before with these parts of its change done to it. */
-export function patched(before: string, hunks: Hunk[], taken: (hunk: number) => boolean): string {
+export function patched(before: string, hunks: HunkDiff[], taken: (hunk: number) => boolean): string {
   const old = before.split(/(?<=\n)/);
   const text: string[] = [];
   let at = 0;

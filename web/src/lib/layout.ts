@@ -2,10 +2,7 @@
 // so that the page answers meanwhile.
 
 import { forceCollide, forceLink, forceManyBody, forceSimulation, forceX, forceY, type Simulation, type SimulationNodeDatum } from 'd3-force';
-
-export interface Node { path: string; title: string; kind: string | null; trust: 'unverified' | 'machine-confirmed' | 'human-reviewed'; stale: boolean }
-export interface Edge { from: string; to: string }
-export interface Graph { nodes: Node[]; edges: Edge[]; partial: boolean }
+import type { Graph, Node } from './api.gen.ts';
 
 /** A page with its place, how large it is drawn, and its neighbours by number. */
 export interface Spot extends SimulationNodeDatum { node: Node; x: number; y: number; r: number; to: number[]; from: number[] }

@@ -4,7 +4,7 @@
 import type {
   Diff, End, Entry, Event, EventId, Failure, HeldReason, Label, Launcher, Mount, PermissionOption,
   PlanStep, Refusal, ToolKind, ToolStatus, TurnOutcome,
-} from './vocabulary.ts';
+} from './api.gen.ts';
 
 export type Phase = 'queued' | 'starting' | 'running' | 'idle' | 'ended';
 

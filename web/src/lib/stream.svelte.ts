@@ -1,9 +1,9 @@
 // One dispatch as it is shown: its state, folded from its stream, told to the page once a frame.
 
+import type { Entry } from './api.gen.ts';
 import type { Problem } from './api.ts';
 import { follow, type Link } from './follow.ts';
 import { EMPTY, reduce, type State } from './reduce.ts';
-import type { Entry } from './vocabulary.ts';
 
 export class Stream {
   readonly id: string;

@@ -1,6 +1,6 @@
 // Written by crates/model/tests/vocabulary.rs: one of every event, as it is sent.
 
-import type { Entry } from './vocabulary.ts';
+import type { Entry } from './api.gen.ts';
 
 export const samples = [
   {"id":"1-1","at":1700000000100,"event":{"type":"accepted","subject":"usr_01j0000000e008000000000001","launcher":{"kind":"user","id":"usr_01j0000000e008000000000001"},"runner":"remit","session":"ses_01j0000000e008000000000004","mounts":[{"workspace":"wsp_01j0000000e008000000000002","name":"home","mode":"rw","base":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","purpose":"what we know"}],"label":{"integrity":["mail"],"secrecy":[]}}},
