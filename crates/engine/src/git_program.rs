@@ -3,12 +3,15 @@
 //! repositories and quarantines that no agent ever wrote. No hook, no configuration of a user or of the system, no
 //! prompt. It is gone with who started it.
 
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
-use tokio::io::AsyncWriteExt;
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use zeroize::Zeroizing;
@@ -55,7 +58,21 @@ pub struct Outward<'a> {
     pub file_bytes_max: u64,
     /// After that it is killed, whoever waits for it.
     pub time_max: Duration,
+    /// What it reaches the remote by, as `fd::3`, where it does not do so itself.
+    pub connection: Option<Connection<'a>>,
 }
+
+/// Two ends of what two programs talk over.
+#[derive(Debug)]
+pub struct Connection<'a> {
+    /// The end that is the program's.
+    pub own: UnixStream,
+    /// The other one: what is said here first, the program hears.
+    pub other: &'a UnixStream,
+}
+
+/// The word that lets a program go that was held back.
+pub(crate) const GO: &[u8] = b"go\n";
 
 impl std::fmt::Debug for Outward<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -68,7 +85,7 @@ impl std::fmt::Debug for Outward<'_> {
 #[error("the git program could not be started")]
 pub struct NotStarted(#[from] std::io::Error);
 
-/// One run of it. Dropped, all its processes are killed.
+/// One run of it, or of the program that reaches a remote for it. Dropped, all its processes are killed.
 #[derive(Debug)]
 pub struct GitRun {
     /// The process, with its standard streams.
@@ -106,7 +123,7 @@ impl GitProgram {
     ) -> Result<GitRun, NotStarted> {
         let mut command = Command::new(&self.path);
         settle(&mut command, repository).args(arguments).stderr(Stdio::null());
-        self.run(command, time_max, &[])
+        start_bounded(command, &self.tasks, time_max, &[])
     }
 
     /// Starts it to reach a remote. Its standard input is empty.
@@ -117,52 +134,63 @@ impl GitProgram {
         outward: Outward<'_>,
     ) -> Result<GitRun, NotStarted> {
         // It works from its first moment on, so a shell holds it back until its bounds stand.
+        let script = match outward.connection {
+            None => "read -r _ && exec \"$@\"",
+            Some(_) => "read -r _ && exec 3<&0 </dev/null && exec \"$@\"",
+        };
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", "read -r _ && exec \"$@\"", "sh"]).arg(&self.path);
+        command.args(["-c", script, "sh"]).arg(&self.path);
         settle(&mut command, repository).args(arguments).stderr(Stdio::piped());
+        let other = outward.connection.map(|Connection { own, other }| {
+            command.stdin(OwnedFd::from(own));
+            other
+        });
         command.env("GIT_CONFIG_COUNT", outward.settings.len().to_string());
         for (number, (key, value)) in outward.settings.iter().enumerate() {
             command.env(format!("GIT_CONFIG_KEY_{number}"), key);
             command.env(format!("GIT_CONFIG_VALUE_{number}"), &**value);
         }
         let file_size = (Resource::Fsize, outward.file_bytes_max);
-        let mut run = self.run(command, outward.time_max, &[file_size])?;
+        let mut run = start_bounded(command, &self.tasks, outward.time_max, &[file_size])?;
         if let Some(mut stdin) = run.child.stdin.take() {
-            stdin.write_all(b"go\n").await?;
+            stdin.write_all(GO).await?;
+        }
+        if let Some(mut other) = other {
+            other.write_all(GO)?;
         }
         Ok(run)
     }
-
-    fn run(
-        &self,
-        mut command: Command,
-        time_max: Duration,
-        further: &[(Resource, u64)],
-    ) -> Result<GitRun, NotStarted> {
-        let mut child = command.spawn()?;
-        let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        let group = Group(pid);
-        if let Err(error) = bound(pid, further) {
-            // Without its bounds it is not to run.
-            drop(child.start_kill());
-            return Err(NotStarted(error.into()));
-        }
-        let over = CancellationToken::new();
-        let watched = over.clone();
-        self.tasks.spawn(TaskKind::Connection, "git", async move {
-            tokio::select! {
-                () = watched.cancelled() => {}
-                () = tokio::time::sleep(time_max) => {
-                    tracing::warn!("the git program took too long and was ended");
-                    drop(Group(pid));
-                }
-            }
-        });
-        Ok(GitRun { child, _group: group, _watch: over.drop_guard() })
-    }
 }
 
-/// What holds for every run: settings, an empty environment, standard streams, a process group of its own.
+/// Starts a program in bounds, which leads a process group. Without its bounds it does not run.
+pub(crate) fn start_bounded(
+    mut command: Command,
+    tasks: &Tasks,
+    time_max: Duration,
+    further: &[(Resource, u64)],
+) -> Result<GitRun, NotStarted> {
+    let mut child = command.process_group(0).kill_on_drop(true).spawn()?;
+    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    let group = Group(pid);
+    if let Err(error) = bound(pid, further) {
+        drop(child.start_kill());
+        return Err(NotStarted(error.into()));
+    }
+    let over = CancellationToken::new();
+    let watched = over.clone();
+    tasks.spawn(TaskKind::Connection, "git", async move {
+        tokio::select! {
+            () = watched.cancelled() => {}
+            () = tokio::time::sleep(time_max) => {
+                tracing::warn!("the git program took too long and was ended");
+                drop(Group(pid));
+            }
+        }
+    });
+    Ok(GitRun { child, _group: group, _watch: over.drop_guard() })
+}
+
+/// What holds for every run: settings, an empty environment, standard streams.
 fn settle<'a>(command: &'a mut Command, repository: &Path) -> &'a mut Command {
     for setting in SETTINGS {
         command.arg("-c").arg(setting);
@@ -181,8 +209,6 @@ fn settle<'a>(command: &'a mut Command, repository: &Path) -> &'a mut Command {
         .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true)
 }
 
 /// Before it is given anything to work on.

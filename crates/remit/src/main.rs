@@ -18,6 +18,7 @@ mod profile;
 mod backend;
 mod descriptors;
 mod local;
+mod outside;
 mod seed;
 mod storage;
 mod wiring;

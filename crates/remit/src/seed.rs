@@ -47,7 +47,7 @@ impl Ground<'_> {
         Ok((profile, person.id))
     }
 
-    /// Removes the folders of workspaces that an earlier server had begun to remove.
+    /// Removes the folders of workspaces that an earlier server had begun to remove, or to make.
     async fn finish_removals(&self) -> anyhow::Result<()> {
         for id in self.directory.removed().await? {
             self.workspaces.remove(id).await?;

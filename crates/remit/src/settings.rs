@@ -183,6 +183,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "hosts whose repositories workspaces may follow, as `github.com`; none where absent",
     ),
     setting(
+        "workspaces.known_hosts",
+        Kind::Text,
+        None,
+        "the file that pins the keys of hosts reached by ssh, as OpenSSH's; none is known if absent",
+    ),
+    setting(
         "log.filter",
         Kind::Text,
         None,

@@ -12,10 +12,9 @@ use embedded::system::{RandomIds, SystemClock};
 use engine::dispatcher::{Dispatcher, Parts, QueueBounds, Settings};
 use engine::port::{Clock, Gate, UsageBook};
 use engine::proposal::{self, Drafts, Inbox};
-use engine::remote::{Allowed, BadEntry, Outside};
+use engine::remote::Outside;
 use engine::runner::builtin_runners;
 use engine::task::{TaskKind, Tasks};
-use engine::workspaces::Workspaces;
 use gate::{Broker, DayBudgets, Endpoint, EndpointParts, Price, Secret, Setup};
 use knowledge::Knowledge;
 use model::{Budget, Limits, ModelApi, Program, Runner, RunnerName};
@@ -27,6 +26,7 @@ use crate::command;
 use crate::config::{Config, NamedEndpoint, NamedPrice};
 use crate::descriptors::{self, Share};
 use crate::exit::{Exit, Failed};
+use crate::outside;
 use crate::profile::Profile;
 use crate::seed::Ground;
 use crate::storage::{self, Storage};
@@ -59,6 +59,7 @@ impl Server {
     pub(crate) async fn start(config: &Config) -> anyhow::Result<Self> {
         let (connections, work) = (Tasks::new(), Tasks::new());
         let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds));
+        let reach = outside::reach(config)?;
         // Ports before work: what cannot be reached must not run anything.
         let listener = bind(config).await?;
         let share = shared(config);
@@ -110,7 +111,7 @@ impl Server {
             knowledge: Knowledge::new(workspaces.clone()),
             proposals: ledger.clone(),
             inbox: inbox(&storage, life, &work),
-            outside: outside(config, &workspaces, &work)?,
+            outside: Outside::new(reach, workspaces.clone(), work.clone(), Arc::new(RandomIds)),
             workspaces,
             clock,
             ids,
@@ -160,16 +161,6 @@ fn defaults(runners: &BTreeMap<RunnerName, Runner>, settings: &Settings, model: 
         model: model.to_owned(),
         version: env!("CARGO_PKG_VERSION"),
     }
-}
-
-/// What reaches outside repositories, of the hosts that the operator named.
-fn outside(config: &Config, workspaces: &Workspaces, work: &Tasks) -> Result<Outside, Failed> {
-    let hosts = config.text("workspaces.remotes").unwrap_or_default();
-    let allowed: Allowed = hosts.parse().map_err(|problem: BadEntry| {
-        Failed::new(Exit::Config, format!("`workspaces.remotes`: {problem}"))
-            .next("name hosts, as github.com or https://git.example.org:8443")
-    })?;
-    Ok(Outside::new(allowed, workspaces.clone(), work.clone(), Arc::new(RandomIds)))
 }
 
 /// The inbox of proposals. What an earlier server left unfinished in it is taken up beside all else.

@@ -71,6 +71,7 @@ kinds! {
     TIMED_OUT = REQUEST_TIMEOUT { code: "timed-out", title: "The request came too slowly" }
     TOO_MANY = TOO_MANY_REQUESTS { code: "too-many-requests", title: "Too many wait already" }
     UNAVAILABLE = SERVICE_UNAVAILABLE { code: "unavailable", title: "Not possible at the moment" }
+    SSH_MISSING = NOT_IMPLEMENTED { code: "ssh-not-installed", title: "Ssh is not installed on this server" }
     GIT_MISSING = NOT_IMPLEMENTED { code: "git-not-installed", title: "Git is not installed on this server" }
     REMOTE_NOT_ALLOWED = FORBIDDEN { code: "remote-not-allowed", title: "The server may not reach this repository" }
     REMOTE_FAILED = BAD_GATEWAY { code: "remote-failed", title: "The outside repository did not do as asked" }

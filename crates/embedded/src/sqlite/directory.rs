@@ -4,6 +4,7 @@ use engine::port::{Key, KeyHash, LedgerError, Login, Person, Workspace};
 use model::{KeyId, Time, UserId, WorkspaceId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::erase;
 use super::failure::Failure;
 use super::members::{self, Seat};
 use super::row::{Id, Text, stored, time};
@@ -195,6 +196,7 @@ pub(super) fn add_workspace(c: &Connection, asked: &Workspace) -> Result<Workspa
     ])?;
     let seat = Seat { workspace: asked.id, person: asked.owner };
     members::found(c, seat, asked.created)?;
+    erase::added(c, asked.id)?;
     Ok(asked.clone())
 }
 

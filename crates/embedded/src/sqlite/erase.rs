@@ -19,7 +19,7 @@ const ITS_DISPATCHES: &str =
     "SELECT h.no FROM heads h JOIN sessions s ON s.id = h.session WHERE s.home = ?1";
 
 /// What goes, in this order.
-const ITS_ROWS: [&str; 12] = [
+const ITS_ROWS: [&str; 11] = [
     "DELETE FROM idempotency WHERE turn_no IN (SELECT t.no FROM turns t \
      JOIN sessions s ON s.id = t.session WHERE s.home = ?1)",
     "DELETE FROM turns WHERE session IN (SELECT id FROM sessions WHERE home = ?1)",
@@ -33,8 +33,11 @@ const ITS_ROWS: [&str; 12] = [
     "DELETE FROM members WHERE workspace = ?1",
     "DELETE FROM remotes WHERE workspace = ?1",
     "DELETE FROM workspaces WHERE id = ?1",
-    "INSERT INTO removed_workspaces (id) VALUES (?1) ON CONFLICT DO NOTHING",
 ];
+
+/// Workspaces whose folders may be there and are nobody's.
+const NOTE: &str = "INSERT INTO removed_workspaces (id) VALUES (?1) ON CONFLICT DO NOTHING";
+const FORGET: &str = "DELETE FROM removed_workspaces WHERE id = ?1";
 
 /// See [`engine::port::Directory::remove_workspace`].
 pub(super) fn workspace(c: &Connection, id: WorkspaceId) -> Result<Removal, Failure> {
@@ -60,7 +63,20 @@ pub(super) fn workspace(c: &Connection, id: WorkspaceId) -> Result<Removal, Fail
     for rows in ITS_ROWS {
         c.prepare_cached(rows)?.execute([id])?;
     }
+    c.prepare_cached(NOTE)?.execute([id])?;
     Ok(Removal::Done)
+}
+
+/// See [`engine::port::Directory::begin_workspace`].
+pub(super) fn begin(c: &Connection, id: WorkspaceId) -> Result<(), Failure> {
+    c.prepare_cached(NOTE)?.execute([Id(id.uuid())])?;
+    Ok(())
+}
+
+/// What was begun is a workspace now.
+pub(super) fn added(c: &Connection, id: WorkspaceId) -> Result<(), Failure> {
+    c.prepare_cached(FORGET)?.execute([Id(id.uuid())])?;
+    Ok(())
 }
 
 /// See [`engine::port::Directory::removed`].
@@ -72,7 +88,10 @@ pub(super) fn removed(c: &Connection) -> Result<Vec<WorkspaceId>, Failure> {
 
 /// See [`engine::port::Directory::forget_removed`].
 pub(super) fn forget(c: &Connection, id: WorkspaceId) -> Result<(), Failure> {
-    let sql = "DELETE FROM removed_workspaces WHERE id = ?1";
-    c.prepare_cached(sql)?.execute([Id(id.uuid())])?;
+    let of_nobody = "DELETE FROM remotes WHERE workspace = ?1 \
+        AND NOT EXISTS (SELECT 1 FROM workspaces WHERE id = ?1)";
+    for sql in [of_nobody, FORGET] {
+        c.prepare_cached(sql)?.execute([Id(id.uuid())])?;
+    }
     Ok(())
 }

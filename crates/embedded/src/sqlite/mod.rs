@@ -232,6 +232,10 @@ impl Directory for SqliteLedger {
         self.change(move |c| directory::remove_login(c, hash)).await
     }
 
+    async fn begin_workspace(&self, id: WorkspaceId) -> Result<(), LedgerError> {
+        self.change(move |c| erase::begin(c, id)).await
+    }
+
     async fn add_workspace(&self, workspace: Workspace) -> Result<Workspace, LedgerError> {
         self.change(move |c| directory::add_workspace(c, &workspace)).await
     }

@@ -15,6 +15,7 @@ pub async fn directory<D: Directory>(fresh: impl AsyncFn() -> D) {
     a_key_is_found_by_its_hash_until_removed(&fresh().await).await;
     a_login_is_found_by_its_hash_until_removed_or_over(&fresh().await).await;
     a_workspace_is_added_once_by_name_for_its_owner(&fresh().await).await;
+    a_workspace_that_was_begun_is_to_be_removed_until_it_is_added(&fresh().await).await;
     an_id_is_given_once(&fresh().await).await;
     a_removed_workspace_is_gone_and_remembered_until_its_folder_is(&fresh().await).await;
     a_workspace_follows_what_was_said_last(&fresh().await).await;
@@ -178,6 +179,31 @@ async fn a_removed_workspace_is_gone_and_remembered_until_its_folder_is(
         again,
         "the name is free"
     );
+}
+
+async fn a_workspace_that_was_begun_is_to_be_removed_until_it_is_added(directory: &impl Directory) {
+    let ids = Ids::new();
+    let jane = directory.add_person(person(&ids, 1)).await.expect("new");
+    let notes = workspace(&ids, &jane, "notes", 1);
+    let twin = workspace(&ids, &jane, "notes", 2);
+    for begun in [&notes, &twin] {
+        directory.begin_workspace(begun.id).await.expect("written");
+        let remote = Remote {
+            url: "https://git.example.org/notes.git".parse().expect("an address"),
+            branch: "main".parse().expect("a branch"),
+        };
+        directory.set_remote(begun.id, remote).await.expect("written");
+    }
+    assert_eq!(directory.removed().await.expect("readable").len(), 2);
+    assert_eq!(directory.add_workspace(notes.clone()).await.expect("new"), notes);
+    assert_eq!(directory.add_workspace(twin.clone()).await.expect("the name is taken"), notes);
+    assert_eq!(directory.removed().await.expect("readable"), [twin.id]);
+    for id in [notes.id, twin.id] {
+        directory.forget_removed(id).await.expect("written");
+    }
+    assert_eq!(directory.removed().await.expect("readable"), []);
+    assert!(directory.remote(notes.id).await.expect("readable").is_some());
+    assert_eq!(directory.remote(twin.id).await.expect("readable"), None);
 }
 
 async fn an_id_is_given_once(directory: &impl Directory) {

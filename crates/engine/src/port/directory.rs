@@ -125,6 +125,10 @@ pub trait Directory: Memberships + Remotes {
     /// Removes a login; whether it was there.
     async fn remove_login(&self, hash: KeyHash) -> Result<bool, LedgerError>;
 
+    /// Takes note that the folder of a workspace is being made. Until the workspace is added, the folder counts as one
+    /// that is to be removed.
+    async fn begin_workspace(&self, id: WorkspaceId) -> Result<(), LedgerError>;
+
     /// Adds a workspace with its owner as its only member, or finds the owner's one of that name. The
     /// first one of a person is part of their conversations from then on; others are once it is said.
     async fn add_workspace(&self, workspace: Workspace) -> Result<Workspace, LedgerError>;
@@ -134,10 +138,10 @@ pub trait Directory: Memberships + Remotes {
     /// [`removed`](Self::removed).
     async fn remove_workspace(&self, id: WorkspaceId) -> Result<Removal, LedgerError>;
 
-    /// Workspaces that were removed and whose folders may still be there.
+    /// Workspaces that were removed, or begun and not added, and whose folders may still be there.
     async fn removed(&self) -> Result<Vec<WorkspaceId>, LedgerError>;
 
-    /// Takes note that the folder of a removed workspace is gone.
+    /// Takes note that the folder of a removed workspace is gone, and so is what it followed.
     async fn forget_removed(&self, id: WorkspaceId) -> Result<(), LedgerError>;
 
     /// One workspace.

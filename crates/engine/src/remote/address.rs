@@ -9,6 +9,8 @@ use std::str::FromStr;
 const ADDRESS_BYTES_MAX: usize = 1_000;
 /// The longest name of a branch, in bytes.
 const BRANCH_BYTES_MAX: usize = 200;
+/// Who one is over ssh where the address says nothing.
+const SSH_USER: &str = "git";
 
 /// How a repository is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +50,7 @@ impl Scheme {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadAddress {
     /// It is of no form that is known.
-    #[error("write https://host/path")]
+    #[error("write https://host/path, ssh://user@host/path or user@host:path")]
     Form,
     /// A user or a password stands in it.
     #[error("no credential may stand in the address: send it as the token")]
@@ -75,6 +77,16 @@ pub struct RemoteUrl {
     port: u16,
     /// Begins with a slash.
     path: String,
+    /// Where its path begins.
+    from: From,
+}
+
+/// Where a path begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum From {
+    Root,
+    /// In the folder of the user whom one is over there: `user@host:path`.
+    Home,
 }
 
 impl RemoteUrl {
@@ -93,6 +105,20 @@ impl RemoteUrl {
         self.port
     }
 
+    /// Who one is over there, by ssh.
+    pub fn user(&self) -> &str {
+        self.user.as_deref().unwrap_or(SSH_USER)
+    }
+
+    /// The path, as a program that runs over there takes it.
+    pub fn path_there(&self) -> &str {
+        match self.from {
+            From::Home => &self.path[1..],
+            From::Root if self.path.starts_with("/~") => &self.path[1..],
+            From::Root => &self.path,
+        }
+    }
+
     /// What a folder of it would be called: the last part of its path.
     pub fn name(&self) -> &str {
         let last = self.path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
@@ -102,7 +128,9 @@ impl RemoteUrl {
 
 impl fmt::Display for RemoteUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://", self.scheme.word())?;
+        if self.from == From::Root {
+            write!(f, "{}://", self.scheme.word())?;
+        }
         if let Some(user) = &self.user {
             write!(f, "{user}@")?;
         }
@@ -110,6 +138,9 @@ impl fmt::Display for RemoteUrl {
             write!(f, "[{}]", self.host)?;
         } else {
             f.write_str(&self.host)?;
+        }
+        if self.from == From::Home {
+            return write!(f, ":{}", self.path_there());
         }
         if self.port != self.scheme.port() {
             write!(f, ":{}", self.port)?;
@@ -125,7 +156,7 @@ impl FromStr for RemoteUrl {
         if text.len() > ADDRESS_BYTES_MAX {
             return Err(BadAddress::TooLong);
         }
-        let (scheme, rest) = text.split_once("://").ok_or(BadAddress::Form)?;
+        let Some((scheme, rest)) = text.split_once("://") else { return short(text) };
         let scheme = Scheme::of_word(scheme).ok_or(BadAddress::Form)?;
         let (authority, path) = rest.split_at(rest.find('/').ok_or(BadAddress::Form)?);
         let (user, host) = match authority.rsplit_once('@') {
@@ -140,8 +171,30 @@ impl FromStr for RemoteUrl {
             return Err(BadAddress::Path);
         }
         let port = port.unwrap_or(scheme.port());
-        Ok(Self { scheme, user, host, port, path: path.to_owned() })
+        Ok(Self { scheme, user, host, port, path: path.to_owned(), from: From::Root })
     }
+}
+
+/// `user@host:path`, by ssh.
+fn short(text: &str) -> Result<RemoteUrl, BadAddress> {
+    let (user, rest) = text.split_once('@').ok_or(BadAddress::Form)?;
+    let end = if rest.starts_with('[') { rest.find("]:").map(|at| at + 1) } else { rest.find(':') };
+    let (host, path) = rest.split_at(end.ok_or(BadAddress::Form)?);
+    if !is_plain(user) {
+        return Err(BadAddress::Form);
+    }
+    let (host, _) = host_and_port(host).ok_or(BadAddress::Host)?;
+    let path = &path[1..];
+    let (path, from) = if path.starts_with(['/', '~']) {
+        (format!("/{}", path.trim_start_matches('/')), From::Root)
+    } else {
+        (format!("/{path}"), From::Home)
+    };
+    if !is_path(&path) {
+        return Err(BadAddress::Path);
+    }
+    let (scheme, user) = (Scheme::Ssh, Some(user.to_owned()));
+    Ok(RemoteUrl { scheme, user, host, port: scheme.port(), path, from })
 }
 
 /// A word that no program takes for an option.
@@ -339,8 +392,25 @@ mod tests {
             ("http://127.0.0.1:7070/git/home.git", "http://127.0.0.1:7070/git/home.git", "home"),
             ("ssh://git@example.org:2222/~a/b/", "ssh://git@example.org:2222/~a/b/", "b"),
             ("https://[2001:DB8::1]:8443/x", "https://[2001:db8::1]:8443/x", "x"),
+            ("git@Example.org:a/notes.git", "git@example.org:a/notes.git", "notes"),
+            ("git@example.org:/a/b.git", "ssh://git@example.org/a/b.git", "b"),
+            ("git@[::1]:~joe/b", "ssh://git@[::1]/~joe/b", "b"),
         ] {
             assert_eq!((url(text).to_string().as_str(), url(text).name()), (shown, name));
+        }
+    }
+
+    #[test]
+    fn a_path_is_told_as_the_other_side_takes_it() {
+        for (text, user, path) in [
+            ("ssh://joe@example.org/srv/x.git", "joe", "/srv/x.git"),
+            ("ssh://example.org/~joe/x", "git", "~joe/x"),
+            ("git@example.org:a/b.git", "git", "a/b.git"),
+            ("git@example.org:~/b.git", "git", "~/b.git"),
+            ("git@example.org:/b.git", "git", "/b.git"),
+        ] {
+            assert_eq!((url(text).user(), url(text).path_there()), (user, path), "{text}");
+            assert_eq!(url(&url(text).to_string()), url(text), "{text}");
         }
     }
 
@@ -354,7 +424,15 @@ mod tests {
             ("git://example.org/x", Form),
             ("ftp://example.org/x", Form),
             ("https://example.org", Form),
-            ("git@example.org:x", Form),
+            ("example.org:x", Form),
+            ("git@example.org", Form),
+            ("u:p@example.org:x", Form),
+            ("-oProxyCommand=id@example.org:x", Form),
+            ("git@-oProxyCommand=id:x", Host),
+            ("git@example.org:", Path),
+            ("git@example.org:-x", Path),
+            ("git@example.org:a/../b", Path),
+            ("git@example.org:a'b", Path),
             ("https://u:p@example.org/x", Credential),
             ("https://token@example.org/x", Credential),
             ("ssh://u:p@example.org/x", Credential),

@@ -1,9 +1,10 @@
-//! The only way out of the git program: a SOCKS 5 proxy on loopback that knows one host, hands on to the addresses that
-//! were checked, counts what comes back, and is gone with the run that it was made for.
+//! The only way out of git and ssh: a port on loopback that leads to one host, at the addresses that were checked, counts
+//! what comes back, and is gone with the run that it was made for. For git it is a SOCKS 5 proxy with a password; ssh
+//! speaks no SOCKS: for it the port is the host, once, and for processes of our own user.
 //!
 //! So a name is looked up once, by us; a redirect, a second host or a remote without an end lead nowhere.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -21,6 +22,15 @@ const CONNECT: Duration = Duration::from_secs(15);
 /// Connections through one door, in all.
 const CONNECTIONS_MAX: u32 = 32;
 
+/// Who is let through.
+#[derive(Debug)]
+pub(super) enum Lock {
+    /// Who speaks SOCKS, knows this password and asks for the host.
+    Socks(String),
+    /// The first process of our own user; whether it came.
+    OurOwn(AtomicBool),
+}
+
 /// Where a door leads.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
@@ -36,8 +46,8 @@ pub(super) struct Target {
 /// An open door. Dropped, every connection through it is cut.
 #[derive(Debug)]
 pub(super) struct Door {
-    /// The address of the proxy, with the password that it asks for.
-    pub(super) url: String,
+    /// Where it is, on loopback.
+    pub(super) port: u16,
     state: Arc<State>,
     _over: DropGuard,
 }
@@ -45,7 +55,7 @@ pub(super) struct Door {
 #[derive(Debug)]
 struct State {
     target: Target,
-    password: String,
+    lock: Lock,
     carried: AtomicU64,
     too_much: AtomicBool,
     connected: AtomicBool,
@@ -53,18 +63,13 @@ struct State {
 }
 
 impl Door {
-    pub(super) async fn open(
-        target: Target,
-        password: String,
-        tasks: &Tasks,
-    ) -> std::io::Result<Self> {
+    pub(super) async fn open(target: Target, lock: Lock, tasks: &Tasks) -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
-        let url = format!("socks5h://{USER}:{password}@127.0.0.1:{port}");
         let over = CancellationToken::new();
         let state = Arc::new(State {
             target,
-            password,
+            lock,
             carried: AtomicU64::new(0),
             too_much: AtomicBool::new(false),
             connected: AtomicBool::new(false),
@@ -75,7 +80,13 @@ impl Door {
             let accept = accept(&listener, &serving, &connections);
             serving.over.run_until_cancelled(accept).await;
         });
-        Ok(Self { url, state, _over: over.drop_guard() })
+        Ok(Self { port, state, _over: over.drop_guard() })
+    }
+
+    /// Its address as that of a proxy, with the password that it asks for, where it is one.
+    pub(super) fn proxy(&self) -> Option<String> {
+        let Lock::Socks(password) = &self.state.lock else { return None };
+        Some(format!("socks5h://{USER}:{password}@127.0.0.1:{}", self.port))
     }
 
     /// Whether more came back than may.
@@ -117,16 +128,23 @@ const NOT_ALLOWED: u8 = 2;
 const UNREACHABLE: u8 = 4;
 
 async fn serve(mut client: TcpStream, state: &State) -> std::io::Result<()> {
-    let greeted = tokio::time::timeout(GREETING, greet(&mut client, state)).await;
-    if !greeted.is_ok_and(|greeted| greeted.unwrap_or(false)) {
+    let known = match &state.lock {
+        Lock::Socks(password) => {
+            let greeted = greet(&mut client, &state.target, password);
+            let greeted = tokio::time::timeout(GREETING, greeted).await;
+            greeted.is_ok_and(|greeted| greeted.unwrap_or(false))
+        }
+        Lock::OurOwn(came) => is_ours(&client).await && !came.swap(true, Ordering::Relaxed),
+    };
+    if !known {
         return Ok(());
     }
     let connect = TcpStream::connect(&state.target.addresses[..]);
     let Ok(Ok(remote)) = tokio::time::timeout(CONNECT, connect).await else {
-        return reply(&mut client, UNREACHABLE).await;
+        return state.reply(&mut client, UNREACHABLE).await;
     };
     state.connected.store(true, Ordering::Relaxed);
-    reply(&mut client, GRANTED).await?;
+    state.reply(&mut client, GRANTED).await?;
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_remote, mut to_remote) = remote.into_split();
     let there = pump(&mut from_client, &mut to_remote, |_| true);
@@ -136,6 +154,14 @@ async fn serve(mut client: TcpStream, state: &State) -> std::io::Result<()> {
 }
 
 impl State {
+    /// Answers who speaks SOCKS; nobody else waits for an answer.
+    async fn reply(&self, client: &mut TcpStream, outcome: u8) -> std::io::Result<()> {
+        match self.lock {
+            Lock::Socks(_) => reply(client, outcome).await,
+            Lock::OurOwn(_) => Ok(()),
+        }
+    }
+
     fn may_carry(&self, bytes: u64) -> bool {
         let carried = self.carried.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let may = carried <= self.target.bytes_max;
@@ -163,7 +189,7 @@ async fn pump(
 }
 
 /// Whether the client knows the password and asks for the one host.
-async fn greet(client: &mut TcpStream, state: &State) -> std::io::Result<bool> {
+async fn greet(client: &mut TcpStream, target: &Target, expected: &str) -> std::io::Result<bool> {
     if client.read_u8().await? != VERSION {
         return Ok(false);
     }
@@ -175,7 +201,7 @@ async fn greet(client: &mut TcpStream, state: &State) -> std::io::Result<bool> {
     client.write_all(&[VERSION, BY_PASSWORD]).await?;
     let _version = client.read_u8().await?;
     let (user, password) = (text(client).await?, text(client).await?);
-    let known = user == USER.as_bytes() && password == state.password.as_bytes();
+    let known = user == USER.as_bytes() && password == expected.as_bytes();
     client.write_all(&[1, u8::from(!known)]).await?;
     if !known {
         return Ok(false);
@@ -190,12 +216,32 @@ async fn greet(client: &mut TcpStream, state: &State) -> std::io::Result<bool> {
     };
     let port = client.read_u16().await?;
     let wanted = [VERSION, CONNECT_TO, 0] == head[..3];
-    if wanted && host == state.target.host && port == state.target.port {
+    if wanted && host == target.host && port == target.port {
         return Ok(true);
     }
     tracing::warn!("the git program asked for another host than it was given");
     reply(client, NOT_ALLOWED).await?;
     Ok(false)
+}
+
+/// Whether the other end of a connection on loopback is a process of our own user, as the kernel's list of connections
+/// says.
+async fn is_ours(client: &TcpStream) -> bool {
+    let (Ok(SocketAddr::V4(peer)), Ok(SocketAddr::V4(here))) =
+        (client.peer_addr(), client.local_addr())
+    else {
+        return false;
+    };
+    let shown = |it: SocketAddrV4| {
+        format!("{:08X}:{:04X}", u32::from_ne_bytes(it.ip().octets()), it.port())
+    };
+    let (from, to) = (shown(peer), shown(here));
+    let Ok(list) = tokio::fs::read_to_string("/proc/self/net/tcp").await else { return false };
+    let us = rustix::process::geteuid().as_raw().to_string();
+    list.lines().any(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.get(1..3) == Some(&[&from, &to]) && words.get(7) == Some(&us.as_str())
+    })
 }
 
 /// Bytes with their number before them.
@@ -215,8 +261,12 @@ mod tests {
 
     const DEADLINE: Duration = Duration::from_secs(30);
 
-    /// A remote that says `said` to whoever comes, and a door to it.
+    /// A remote that says `said` to whoever comes, and a door to it with a password.
     async fn door(said: &'static [u8], bytes_max: u64) -> (Door, Tasks) {
+        locked(Lock::Socks("secret".to_owned()), said, bytes_max).await
+    }
+
+    async fn locked(lock: Lock, said: &'static [u8], bytes_max: u64) -> (Door, Tasks) {
         let remote = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("bound");
         let address = remote.local_addr().expect("bound");
         let tasks = Tasks::new();
@@ -228,13 +278,12 @@ mod tests {
         });
         let host = "git.example.org".to_owned();
         let target = Target { host, port: 443, addresses: vec![address], bytes_max };
-        (Door::open(target, "secret".to_owned(), &tasks).await.expect("open"), tasks)
+        (Door::open(target, lock, &tasks).await.expect("open"), tasks)
     }
 
     /// What comes back through the door for this password, host and port; nothing where it is shut.
     async fn through(door: &Door, password: &str, host: &str, port: u16) -> Option<Vec<u8>> {
-        let address = door.url.rsplit_once('@').expect("an address").1;
-        let mut client = TcpStream::connect(address).await.expect("connected");
+        let mut client = TcpStream::connect((Ipv4Addr::LOCALHOST, door.port)).await.expect("open");
         let mut said = vec![5, 1, 2, 1, 5];
         said.extend_from_slice(b"remit");
         said.push(u8::try_from(password.len()).expect("short"));
@@ -270,6 +319,28 @@ mod tests {
             assert_eq!(through(&door, password, host, port).await, None, "{host}:{port}");
         }
         assert!(door.reached() && !door.saw_too_much());
+    }
+
+    #[tokio::test]
+    async fn a_door_for_our_own_lets_one_through() {
+        let (door, _tasks) = locked(Lock::OurOwn(AtomicBool::new(false)), b"hello", 100).await;
+        assert_eq!(door.proxy(), None);
+        for expected in ["hello", ""] {
+            let mut client =
+                TcpStream::connect((Ipv4Addr::LOCALHOST, door.port)).await.expect("open");
+            let mut heard = vec![];
+            let read = tokio::time::timeout(DEADLINE, async {
+                // Who is sent away may find the connection cut.
+                while heard.len() < expected.len() || expected.is_empty() {
+                    match client.read_buf(&mut heard).await {
+                        Ok(1..) => {}
+                        Ok(0) | Err(_) => break,
+                    }
+                }
+            });
+            read.await.expect("in time");
+            assert_eq!(String::from_utf8_lossy(&heard), expected);
+        }
     }
 
     #[tokio::test]

@@ -1,30 +1,37 @@
 //! Outside repositories that a workspace follows: fetched into a quarantine and taken in by the policy of every
 //! commit; pushed to as a fast-forward.
 //!
-//! The git program does it, in an empty environment, with one protocol open to one host. The credential is in the
-//! environment of that one run: never among its arguments, in a file, a log or an answer. What the remote says is
-//! never handed on: it is sorted into [`RemoteError`].
+//! The git program does it, in an empty environment, with one protocol open to one host; by ssh, the ssh program beside
+//! it. The credential is in the environment of that one run of git, or in memory that the one run of ssh alone has open:
+//! never among arguments, in a file, a log or an answer. What the remote says is never handed on: it is sorted into
+//! [`RemoteError`].
 
 pub mod address;
 mod door;
 mod said;
+mod ssh;
 pub mod token;
 
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use model::{CommitId, WorkspaceId};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::Semaphore;
 use workspace::{Origin, Quarantine};
+use zeroize::Zeroizing;
 
 pub use address::{Allowed, BadAddress, BadBranch, BadEntry, Branch, RemoteUrl, Scheme};
-pub use token::{BadToken, Token};
+pub use ssh::SshProgram;
+pub use token::{BadKey, BadToken, Token};
 
-use self::door::{Door, Target};
-use crate::git_program::{GitProgram, Outward};
+use self::door::{Door, Lock, Target};
+use self::ssh::{Call, Called};
+use crate::git_program::{Connection, GitProgram, GitRun, NotStarted, Outward};
 use crate::port::IdSource;
 use crate::task::Tasks;
 use crate::workspaces::files::Hand;
@@ -46,6 +53,9 @@ const RUN_WAIT: Duration = Duration::from_secs(20);
 const SAID_BYTES_MAX: usize = 64 << 10;
 /// How often the quarantine is looked at while it fills.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// What git takes for the remote where it is handed the connection.
+const BY_CONNECTION: &str = "fd::3";
 
 /// What holds for every run, beside what holds for every call of git.
 const SETTINGS: [&str; 19] = [
@@ -108,11 +118,38 @@ pub enum RemoteError {
     /// What was sent as the token is none.
     #[error(transparent)]
     BadToken(#[from] BadToken),
-    /// This way of reaching a repository is not served.
-    #[error("repositories are reached by https here, not by {0}")]
-    NotServed(&'static str),
+    /// The ssh program is not there.
+    #[error("ssh is not installed on this server; whoever runs it can install it")]
+    SshMissing,
+    /// What was sent as the token is no key that ssh can use.
+    #[error(transparent)]
+    BadKey(#[from] BadKey),
+    /// The operator pinned no key of this host.
+    #[error(
+        "{host} shows the host key {key}, and none is pinned here: check it, and have the operator add its line to the \
+         file of `workspaces.known_hosts`"
+    )]
+    UnknownHost {
+        /// The host, as its key is pinned.
+        host: String,
+        /// What kind of key it showed, and its fingerprint.
+        key: String,
+    },
+    /// It shows another key than the one that the operator pinned.
+    #[error(
+        "{host} shows the host key {key}, which is not the one that is pinned here: somebody may stand in between, or it \
+         was changed"
+    )]
+    OtherHost {
+        /// The host, as its key is pinned.
+        host: String,
+        /// What kind of key it showed, and its fingerprint.
+        key: String,
+    },
     /// It wants a credential, or another one.
-    #[error("it did not accept the credential: send a token that may do this")]
+    #[error(
+        "it did not accept the credential: send a token, or by ssh a private key, that may do this"
+    )]
     Credential,
     /// There is no such repository, or not for this credential.
     #[error("there is no such repository, or the credential may not see it")]
@@ -178,10 +215,20 @@ pub struct Pushed {
     pub moved: bool,
 }
 
+/// What the operator lets be reached.
+#[derive(Debug, Clone, Default)]
+pub struct Reach {
+    /// The hosts.
+    pub allowed: Allowed,
+    /// The file that pins the keys of those that are reached by ssh, as OpenSSH's `known_hosts`. Without, none is
+    /// known.
+    pub known_hosts: Option<PathBuf>,
+}
+
 /// Reaches outside repositories.
 #[derive(Clone)]
 pub struct Outside {
-    allowed: Arc<Allowed>,
+    reach: Arc<Reach>,
     workspaces: Workspaces,
     tasks: Tasks,
     ids: Arc<dyn IdSource>,
@@ -190,16 +237,36 @@ pub struct Outside {
 
 impl std::fmt::Debug for Outside {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Outside").field("allowed", &self.allowed).finish_non_exhaustive()
+        f.debug_struct("Outside").field("reach", &self.reach).finish_non_exhaustive()
     }
 }
 
 /// One run of git.
 struct Run<'a> {
     repository: &'a Path,
+    /// What it is to do, without the remote.
     arguments: &'a [&'a str],
+    /// Which refs become which.
+    refs: &'a str,
+    /// What answers it over there, by ssh.
+    service: &'static str,
     /// Where what is fetched lies; looked at while it fills.
     filling: Option<&'a Path>,
+}
+
+/// How a remote is reached, with what lets one in.
+enum Way {
+    /// By a header.
+    Http(Option<Zeroizing<String>>),
+    /// By a private key.
+    Ssh(SshProgram, Zeroizing<String>),
+}
+
+/// Git at its work.
+struct Working {
+    git: GitRun,
+    /// Its connection by ssh.
+    call: Option<Called>,
 }
 
 /// What a run came to.
@@ -211,24 +278,16 @@ struct Ran {
 
 impl Outside {
     /// Reaches what is allowed.
-    pub fn new(
-        allowed: Allowed,
-        workspaces: Workspaces,
-        tasks: Tasks,
-        ids: Arc<dyn IdSource>,
-    ) -> Self {
+    pub fn new(reach: Reach, workspaces: Workspaces, tasks: Tasks, ids: Arc<dyn IdSource>) -> Self {
         let runs = Arc::new(Semaphore::new(RUNS_MAX));
-        Self { allowed: Arc::new(allowed), workspaces, tasks, ids, runs }
+        Self { reach: Arc::new(reach), workspaces, tasks, ids, runs }
     }
 
-    /// Whether a repository may be reached, and in a way that is served, as far as its address tells.
+    /// Whether a repository may be reached, as far as its address tells.
     pub fn check(&self, url: &RemoteUrl) -> Result<(), RemoteError> {
         let (word, host, port) = (url.scheme().word(), url.host(), url.port());
-        if !self.allowed.allows(url) {
+        if !self.reach.allowed.allows(url) {
             return Err(RemoteError::NotAllowed { host: format!("{word}://{host}:{port}") });
-        }
-        if url.scheme() == Scheme::Ssh {
-            return Err(RemoteError::NotServed(word));
         }
         Ok(())
     }
@@ -267,7 +326,6 @@ impl Outside {
         token: Option<&Token>,
     ) -> Result<(Quarantine, CommitId), RemoteError> {
         let (quarantine, path) = self.workspaces.quarantine(id).await?;
-        let url = remote.url.to_string();
         let refs = format!("+{}:{}", remote.branch.reference(), Quarantine::INCOMING);
         let arguments = [
             "fetch",
@@ -276,12 +334,10 @@ impl Outside {
             "--no-write-fetch-head",
             "--no-recurse-submodules",
             "--no-auto-maintenance",
-            "--end-of-options",
-            &url,
-            &refs,
         ];
-        let objects = path.join("objects");
-        let run = Run { repository: &path, arguments: &arguments, filling: Some(&objects) };
+        let (objects, service) = (path.join("objects"), "git-upload-pack");
+        let (repository, filling) = (path.as_path(), Some(objects.as_path()));
+        let run = Run { repository, arguments: &arguments, refs: &refs, service, filling };
         let ran = self.run(remote, token, run).await?;
         if !ran.success {
             return Err(said::why(&ran.said, &remote.branch));
@@ -301,11 +357,10 @@ impl Outside {
     ) -> Result<Pushed, RemoteError> {
         let path = self.workspaces.settled_path(id).await?;
         let commit = self.workspaces.head(id).await?.ok_or(WorkspacesError::Missing(id))?;
-        let url = remote.url.to_string();
         let refs = format!("{commit}:{}", remote.branch.reference());
-        let arguments =
-            ["push", "--porcelain", "--no-verify", "--no-signed", "--end-of-options", &url, &refs];
-        let run = Run { repository: &path, arguments: &arguments, filling: None };
+        let arguments = ["push", "--porcelain", "--no-verify", "--no-signed"];
+        let (repository, service) = (path.as_path(), "git-receive-pack");
+        let run = Run { repository, arguments: &arguments, refs: &refs, service, filling: None };
         let ran = self.run(remote, token, run).await?;
         let moved = said::pushed(&ran.out, ran.success)
             .unwrap_or_else(|| Err(said::why(&ran.said, &remote.branch)))?;
@@ -322,33 +377,14 @@ impl Outside {
         let url = &remote.url;
         self.check(url)?;
         let program = GitProgram::find(&self.tasks).ok_or(RemoteError::GitMissing)?;
+        let way = way(url, token)?;
         let place = tokio::time::timeout(RUN_WAIT, self.runs.acquire()).await;
         let _place = place.ok().and_then(Result::ok).ok_or(RemoteError::Busy)?;
-        let target = Target {
-            host: url.host().to_owned(),
-            port: url.port(),
-            addresses: self.addresses(url).await?,
-            bytes_max: BACK_BYTES_MAX,
-        };
-        let password = self.ids.uuid().simple().to_string();
-        let door = Door::open(target, password, &self.tasks).await.map_err(|problem| {
-            tracing::error!(%problem, "no door to a remote could be opened");
-            RemoteError::Failed
-        })?;
-        let mut settings = vec![("http.proxy", door.url.clone().into())];
-        if let Some(token) = token {
-            settings.push(("http.extraHeader", token.header()?));
-        }
-        let protocol = format!("protocol.{}.allow=always", url.scheme().word());
-        let mut arguments: Vec<&str> = vec![];
-        for setting in SETTINGS.iter().copied().chain([protocol.as_str()]) {
-            arguments.extend(["-c", setting]);
-        }
-        arguments.extend(run.arguments);
-        let outward = Outward { settings, file_bytes_max: PACK_BYTES_MAX, time_max: TIME_MAX };
-        let started = program.start_outward(run.repository, &arguments, outward).await;
-        let mut git = started.map_err(|problem| {
-            tracing::error!(%problem, "git");
+        let door = self.door(url, &way).await?;
+        let filling = run.filling;
+        let started = self.start(&program, url, (way, &door), run).await;
+        let Working { mut git, call } = started.map_err(|problem| {
+            tracing::error!(%problem, "git or ssh");
             RemoteError::Failed
         })?;
         let ended = async {
@@ -359,7 +395,7 @@ impl Outside {
         };
         let ran = tokio::select! {
             ran = tokio::time::timeout(TIME_MAX, ended) => ran.map_err(|_| RemoteError::TooSlow)?,
-            () = self.filled(run.filling) => return Err(RemoteError::TooMuch),
+            () = self.filled(filling) => return Err(RemoteError::TooMuch),
         };
         if door.saw_too_much() {
             return Err(RemoteError::TooMuch);
@@ -367,7 +403,73 @@ impl Outside {
         if !ran.success && !door.reached() {
             return Err(RemoteError::Unreachable);
         }
-        Ok(ran)
+        match call.and_then(|call| said::by_ssh(&call.log(), &ran.said, url)) {
+            Some(why) if !ran.success && said::pushed(&ran.out, false).is_none() => Err(why),
+            _ => Ok(ran),
+        }
+    }
+
+    /// A door to the remote, at the addresses that may be reached.
+    async fn door(&self, url: &RemoteUrl, way: &Way) -> Result<Door, RemoteError> {
+        let target = Target {
+            host: url.host().to_owned(),
+            port: url.port(),
+            addresses: self.addresses(url).await?,
+            bytes_max: BACK_BYTES_MAX,
+        };
+        let lock = match way {
+            Way::Http(_) => Lock::Socks(self.ids.uuid().simple().to_string()),
+            Way::Ssh(..) => Lock::OurOwn(AtomicBool::new(false)),
+        };
+        Door::open(target, lock, &self.tasks).await.map_err(|problem| {
+            tracing::error!(%problem, "no door to a remote could be opened");
+            RemoteError::Failed
+        })
+    }
+
+    /// Starts git, and ssh where it is needed, to work through a door.
+    async fn start(
+        &self,
+        program: &GitProgram,
+        url: &RemoteUrl,
+        (way, door): (Way, &Door),
+        run: Run<'_>,
+    ) -> Result<Working, NotStarted> {
+        let proxy = door.proxy().map(|proxy| ("http.proxy", proxy.into()));
+        let mut settings: Vec<_> = proxy.into_iter().collect();
+        let address = match &way {
+            Way::Http(header) => {
+                settings.extend(header.clone().map(|it| ("http.extraHeader", it)));
+                url.to_string()
+            }
+            Way::Ssh(..) => BY_CONNECTION.to_owned(),
+        };
+        let protocol = match &way {
+            Way::Http(_) => url.scheme().word(),
+            Way::Ssh(..) => "fd",
+        };
+        let protocol = format!("protocol.{protocol}.allow=always");
+        let mut arguments: Vec<&str> = vec![];
+        for setting in SETTINGS.iter().copied().chain([protocol.as_str()]) {
+            arguments.extend(["-c", setting]);
+        }
+        arguments.extend(run.arguments);
+        arguments.extend(["--end-of-options", &address, run.refs]);
+        let (near, far) = UnixStream::pair()?;
+        let (file_bytes_max, time_max) = (PACK_BYTES_MAX, TIME_MAX);
+        let Way::Ssh(ssh, key) = way else {
+            let outward = Outward { settings, file_bytes_max, time_max, connection: None };
+            let git = program.start_outward(run.repository, &arguments, outward).await?;
+            return Ok(Working { git, call: None });
+        };
+        let connection = Some(Connection { own: near.try_clone()?, other: &far });
+        let outward = Outward { settings, file_bytes_max, time_max, connection };
+        let git = program.start_outward(run.repository, &arguments, outward).await?;
+        let known_hosts = self.reach.known_hosts.as_deref();
+        let call = Call { url, door: door.port, key: &key, known_hosts, service: run.service };
+        // Git says nothing before it has heard something, so the word that lets ssh go comes first.
+        let call = ssh.call(&call, far, &near, &self.tasks)?;
+        Ok(Working { git, call: Some(call) })
     }
 
     /// The addresses that the host stands for and that may be reached.
@@ -375,7 +477,8 @@ impl Outside {
         let found = tokio::net::lookup_host((url.host(), url.port()));
         let found = tokio::time::timeout(LOOK_UP, found).await;
         let found = found.ok().and_then(Result::ok).ok_or(RemoteError::Unreachable)?;
-        let allowed: Vec<_> = found.filter(|it| self.allowed.allows_address(it.ip())).collect();
+        let allowed: Vec<_> =
+            found.filter(|it| self.reach.allowed.allows_address(it.ip())).collect();
         if allowed.is_empty() {
             return Err(RemoteError::NotPublic { host: url.host().to_owned() });
         }
@@ -398,6 +501,15 @@ impl Outside {
             }
         }
     }
+}
+
+/// How a repository is reached, and whether what was sent can let one in.
+fn way(url: &RemoteUrl, token: Option<&Token>) -> Result<Way, RemoteError> {
+    if url.scheme() != Scheme::Ssh {
+        return Ok(Way::Http(token.map(Token::header).transpose()?));
+    }
+    let ssh = SshProgram::find().ok_or(RemoteError::SshMissing)?;
+    Ok(Way::Ssh(ssh, token.ok_or(BadKey::Missing)?.key()?))
 }
 
 /// Blocks.

@@ -1,7 +1,8 @@
-//! What git said, sorted into what a caller can do about it. Its words, and those of the remote among them, are never
+//! What git and ssh said, sorted into what a caller can do about it. Its words, and those of the remote among them, are never
 //! handed on: a remote could say back what it was sent. Pure.
 
-use super::{Branch, RemoteError};
+use super::ssh::known_as;
+use super::{Branch, RemoteError, RemoteUrl};
 
 /// What fetching or pushing failed for.
 pub(super) fn why(said: &str, branch: &Branch) -> RemoteError {
@@ -38,6 +39,43 @@ pub(super) fn why(said: &str, branch: &Branch) -> RemoteError {
     } else {
         RemoteError::Failed
     }
+}
+
+/// What git says where nobody answers it; over ssh, as long as ssh was let in, there is nothing for us then.
+const NO_ANSWER: &str = "Could not read from remote repository";
+
+/// What a connection by ssh failed for, where ssh itself says so. Of the remote there is nothing in what ssh says but
+/// behind words of its own.
+pub(super) fn by_ssh(log: &str, git: &str, url: &RemoteUrl) -> Option<RemoteError> {
+    let lines: Vec<&str> = log.lines().map(str::trim_end).collect();
+    let begins = |words: &str| lines.iter().any(|line| line.starts_with(words));
+    let denied = format!("{}@127.0.0.1: Permission denied", url.user());
+    Some(if begins("Host key verification failed") {
+        let (host, key) = (known_as(url), shown_key(&lines));
+        let changed = ["@    WARNING: REMOTE HOST IDENTIFICATION", "@       WARNING: REVOKED"];
+        if changed.iter().any(|words| begins(words)) {
+            RemoteError::OtherHost { host, key }
+        } else {
+            RemoteError::UnknownHost { host, key }
+        }
+    } else if begins("Load key") {
+        super::BadKey::NoKey.into()
+    } else if begins(&denied) {
+        RemoteError::Credential
+    } else if begins("Timeout, server") || begins("Connection to 127.0.0.1 timed out") {
+        RemoteError::TooSlow
+    } else if begins("Authenticated to") && git.contains(NO_ANSWER) {
+        RemoteError::NoRepository
+    } else {
+        return None;
+    })
+}
+
+/// The kind and the fingerprint of the key that a host showed.
+fn shown_key(lines: &[&str]) -> String {
+    let shown = lines.iter().find_map(|line| line.strip_prefix("debug1: Server host key: "));
+    let plain = |it: &&str| it.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    shown.filter(plain).unwrap_or("(unknown)").to_owned()
 }
 
 /// What a push came to, by its report for programs: whether the branch moved. Nothing where there is no report.
@@ -95,6 +133,32 @@ mod tests {
         );
         check("error: index-pack died of signal 25", "TooMuch");
         check("remote: error: 403\nfatal: the remote end hung up unexpectedly", "Failed");
+    }
+
+    #[test]
+    fn what_ssh_says_is_sorted_and_what_the_remote_says_in_it_is_not_heard() {
+        let url = "ssh://joe@git.example.org:2222/x".parse().expect("an address");
+        let key = "debug1: Server host key: ssh-ed25519 SHA256:b+xI\r\n";
+        let check = |said: &str, expected: &str| {
+            let log = format!("{key}{said}\r\n");
+            let why = format!("{:?}", by_ssh(&log, &format!("fatal: {NO_ANSWER}."), &url));
+            assert!(why.starts_with(expected), "{said}: {why}");
+        };
+        check(
+            "No ED25519 host key is known for x and you have requested strict checking.\r\n\
+             Host key verification failed.",
+            "Some(UnknownHost { host: \"[git.example.org]:2222\", key: \"ssh-ed25519 SHA256:b+xI\" })",
+        );
+        check(
+            "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\r\n\
+             Host key verification failed.",
+            "Some(OtherHost",
+        );
+        check("Load key \"/proc/1/fd/3\": error in libcrypto", "Some(BadKey(NoKey))");
+        check("joe@127.0.0.1: Permission denied (publickey).", "Some(Credential)");
+        check("Authenticated to 127.0.0.1 ([127.0.0.1]:7) using \"publickey\".", "Some(NoReposi");
+        check("debug1: Remote: Host key verification failed.", "None");
+        check("Received disconnect from 127.0.0.1: Permission denied", "None");
     }
 
     #[test]

@@ -12,7 +12,7 @@ const TOKEN_BYTES_MAX: usize = 16 << 10;
 /// What a service calls who comes with a token alone. It does not matter to most.
 const USER: &str = "x-access-token";
 
-/// A token, or `user:password`. Cannot be printed, and is wiped from memory when it goes.
+/// A token, or `user:password`; by ssh, a private key. Cannot be printed, and is wiped from memory when it goes.
 #[derive(Clone, serde::Deserialize)]
 #[serde(try_from = "String")]
 pub struct Token(Zeroizing<String>);
@@ -22,7 +22,42 @@ pub struct Token(Zeroizing<String>);
 #[error("the token is empty, too long, or has characters that no token has")]
 pub struct BadToken;
 
+/// What was sent is no key that lets one in by ssh. It is not said back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadKey {
+    /// Nothing was sent.
+    #[error("it is reached by ssh: send a private key as the token")]
+    Missing,
+    /// It is something else, or broken.
+    #[error("the token is no private key in the form of OpenSSH or PEM, which ssh takes")]
+    NoKey,
+    /// Nobody can say its passphrase here.
+    #[error("the private key has a passphrase: make one without, for this repository alone")]
+    Passphrase,
+}
+
 impl Token {
+    /// The private key that it is, as a file of one looks.
+    pub(super) fn key(&self) -> Result<Zeroizing<String>, BadKey> {
+        let key = Zeroizing::new(format!("{}\n", &*self.0));
+        let mut lines = key.lines();
+        let first = lines.next().unwrap_or_default();
+        let label = first.strip_prefix("-----BEGIN ").and_then(|it| it.strip_suffix("-----"));
+        let label = label.filter(|it| it.ends_with("PRIVATE KEY")).ok_or(BadKey::NoKey)?;
+        let next = lines.next().ok_or(BadKey::NoKey)?;
+        let of_openssh = || {
+            // A magic word, and what it is encrypted with.
+            let head = next.as_bytes().get(..40).and_then(|it| STANDARD.decode(it).ok());
+            head.is_some_and(|head| head.starts_with(b"openssh-key-v1\0\0\0\0\x04none"))
+        };
+        match label {
+            "OPENSSH PRIVATE KEY" if !of_openssh() => Err(BadKey::Passphrase),
+            "ENCRYPTED PRIVATE KEY" => Err(BadKey::Passphrase),
+            _ if next.starts_with("Proc-Type:") => Err(BadKey::Passphrase),
+            _ => Ok(key),
+        }
+    }
+
     /// The header that carries it, by basic authentication.
     pub(super) fn header(&self) -> Result<Zeroizing<String>, BadToken> {
         if !self.0.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -80,5 +115,24 @@ mod tests {
             assert!(bad.is_empty() || !refused.to_string().contains(bad));
         }
         assert!(token("two words").header().is_err());
+    }
+
+    #[test]
+    fn a_private_key_is_known_from_what_is_none_and_from_one_with_a_passphrase() {
+        let key = |label: &str, next: &str| {
+            let text = format!("-----BEGIN {label}-----\n{next}\nx\n-----END {label}-----");
+            token(&text).key().map(|key| assert_eq!(*key, format!("{text}\n")))
+        };
+        let openssh = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW";
+        let encrypted = "b3BlbnNzaC1rZXktdjEAAAAACmFlczI1Ni1jdHIAAAAGYmNyeXB0AAAAGAAAABDK0LSv";
+        assert_eq!(key("OPENSSH PRIVATE KEY", openssh), Ok(()));
+        assert_eq!(key("OPENSSH PRIVATE KEY", encrypted), Err(BadKey::Passphrase));
+        assert_eq!(key("RSA PRIVATE KEY", "MIIE"), Ok(()));
+        assert_eq!(key("RSA PRIVATE KEY", "Proc-Type: 4,ENCRYPTED"), Err(BadKey::Passphrase));
+        assert_eq!(key("ENCRYPTED PRIVATE KEY", "MIIE"), Err(BadKey::Passphrase));
+        assert_eq!(key("PUBLIC KEY", "MIIE"), Err(BadKey::NoKey));
+        assert_eq!(token("ghp_canary").key(), Err(BadKey::NoKey));
+        assert_eq!(token("-----BEGIN EC PRIVATE KEY-----").key(), Err(BadKey::NoKey));
+        assert!(key("EC PRIVATE KEY", "x").is_ok() && token("-----BEGIN X").header().is_err());
     }
 }

@@ -304,13 +304,6 @@ impl Workspaces {
         done.await.ok_or(WorkspacesError::Broken(id))?
     }
 
-    /// Removes the folder of a workspace that nobody was told of.
-    pub async fn discard(&self, id: WorkspaceId) {
-        if let Err(error) = self.remove(id).await {
-            tracing::warn!(workspace = %id, %error, "a folder could not be removed");
-        }
-    }
-
     /// Removes a workspace for good. Where it is sealed, its key goes first: when this returns, every copy of
     /// what was sealed is lost. No error if it was removed before.
     pub async fn remove(&self, id: WorkspaceId) -> Result<(), WorkspacesError> {

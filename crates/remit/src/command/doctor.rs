@@ -11,6 +11,7 @@ use crate::backend;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::local::{self, Found};
+use crate::outside;
 use crate::say;
 use crate::wiring::endpoint;
 
@@ -40,6 +41,7 @@ pub(crate) async fn run(config: &Config, json: bool) -> anyhow::Result<Exit> {
         finding("worker program", worker(config)),
     ];
     findings.extend(walls(config).await);
+    findings.push(finding("outside repositories", outside::programs(config, &Tasks::new())));
     findings.push(finding("model endpoint", model(config).await));
     findings.push(finding("local models", Ok(local_models().await)));
     let well = findings.iter().all(|finding| finding.ok);

@@ -28,6 +28,7 @@ mod random_kills;
 mod remotes;
 mod secrets;
 mod sharing;
+mod ssh;
 mod start;
 mod stops;
 mod suggestions;

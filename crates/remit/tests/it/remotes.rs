@@ -188,7 +188,8 @@ fn start(folder: &Folder, hosts: &str) -> Server {
     Start::on(folder).arg("--log").arg("debug").setting("workspaces.remotes", hosts).server()
 }
 
-async fn code(client: &Client, path: &str, body: Value) -> (u16, String, String) {
+/// What is answered to a request that is refused: status, code, detail.
+pub(crate) async fn code(client: &Client, path: &str, body: Value) -> (u16, String, String) {
     let request = client.request("POST", &format!("/agent/workspace/{path}")).json(&body);
     let answer = Answer::of(request.header("accept", "application/problem+json")).await;
     let problem = answer.json();
@@ -235,7 +236,7 @@ impl Drop for Watch {
 }
 
 /// Nothing is left of what was refused: no workspace, no folder, no quarantine.
-async fn nothing_is_left(client: &Client, folder: &Folder, workspaces: usize) {
+pub(crate) async fn nothing_is_left(client: &Client, folder: &Folder, workspaces: usize) {
     let list = client.get("/agent/workspaces").await.ok();
     assert_eq!(list["workspaces"].as_array().expect("a list").len(), workspaces);
     let folders: Vec<_> =

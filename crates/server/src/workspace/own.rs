@@ -114,7 +114,7 @@ pub(crate) async fn make(api: &Api, caller: &Caller, wished: Wished) -> Result<W
 }
 
 /// Makes a workspace, whole or not at all: its folder first, what `fill` puts into that, then its name. What is
-/// in the directory can be used.
+/// in the directory can be used; what a crash leaves is removed by the next start.
 pub(super) async fn make_with(
     api: &Api,
     owner: Person,
@@ -125,8 +125,9 @@ pub(super) async fn make_with(
     let all = api.clone();
     api.finish(async move {
         let id = workspace.id;
-        all.workspaces.create(id, seeds, &owner, workspace.created).await?;
+        all.directory.begin_workspace(id).await?;
         let named = async {
+            all.workspaces.create(id, seeds, &owner, workspace.created).await?;
             fill.await?;
             let found = all.directory.add_workspace(workspace).await?;
             // Another one: somebody took the name a moment before.
@@ -134,7 +135,8 @@ pub(super) async fn make_with(
         };
         let named = named.await;
         if named.is_err() {
-            all.workspaces.discard(id).await;
+            all.workspaces.remove(id).await?;
+            all.directory.forget_removed(id).await?;
         }
         named
     })

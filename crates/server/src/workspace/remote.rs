@@ -1,5 +1,5 @@
 //! Outside repositories: a workspace that follows one, and bringing the two together. The token of a request is handed
-//! on to one run of git and kept nowhere.
+//! on to one run of git or ssh and kept nowhere.
 
 use axum::extract::State;
 use axum::{Extension, Json};
@@ -18,7 +18,8 @@ use crate::answer::Created;
 use crate::api::Api;
 use crate::body::{JsonBody, OptionalJson, Query};
 use crate::problem::{
-    CONFLICT, GIT_MISSING, INVALID, Problem, REMOTE_FAILED, REMOTE_NOT_ALLOWED, UNAVAILABLE,
+    CONFLICT, GIT_MISSING, INVALID, Problem, REMOTE_FAILED, REMOTE_NOT_ALLOWED, SSH_MISSING,
+    UNAVAILABLE,
 };
 
 /// How often a name that is taken gets another number.
@@ -61,12 +62,12 @@ fn remote_of(api: &Api, repo: &str, branch: Option<&str>) -> Result<Remote, Prob
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Attach {
-    /// Its address, `https://`, without a credential; `ssh://` is not served yet.
+    /// Its address, without a credential: `https://…`, `ssh://…` or `git@host:path`.
     repo: String,
     /// The branch; `main` where absent.
     #[serde(rename = "ref")]
     branch: Option<String>,
-    /// For this one request, and kept nowhere.
+    /// A token, or by ssh a private key. For this one request, and kept nowhere.
     #[schemars(with = "Option<String>")]
     token: Option<Token>,
     /// What you call the workspace; as the repository where absent.
@@ -96,12 +97,12 @@ pub(crate) async fn attach(
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Swap {
-    /// Its address, `https://`, without a credential; `ssh://` is not served yet.
+    /// Its address, without a credential: `https://…`, `ssh://…` or `git@host:path`.
     repo: Option<String>,
     /// The branch; `main` where absent.
     #[serde(rename = "ref")]
     branch: Option<String>,
-    /// For this one request, and kept nowhere.
+    /// A token, or by ssh a private key. For this one request, and kept nowhere.
     #[schemars(with = "Option<String>")]
     token: Option<Token>,
 }
@@ -242,12 +243,12 @@ fn free_name(own: &[Workspace], wished: &Wished) -> Result<WorkspaceName, Proble
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Publish {
-    /// Its address, `https://`, without a credential; `ssh://` is not served yet.
+    /// Its address, without a credential: `https://…`, `ssh://…` or `git@host:path`.
     repo: String,
     /// The branch; `main` where absent.
     #[serde(rename = "ref")]
     branch: Option<String>,
-    /// For this one request, and kept nowhere.
+    /// A token, or by ssh a private key. For this one request, and kept nowhere.
     #[schemars(with = "Option<String>")]
     token: Option<Token>,
 }
@@ -298,7 +299,7 @@ async fn pushed(
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WithToken {
-    /// For this one request, and kept nowhere.
+    /// A token, or by ssh a private key. For this one request, and kept nowhere.
     #[schemars(with = "Option<String>")]
     token: Option<Token>,
 }
@@ -365,11 +366,14 @@ impl From<RemoteError> for Problem {
     fn from(error: RemoteError) -> Self {
         let kind = match error {
             RemoteError::Workspace(cause) => return cause.into(),
-            RemoteError::NotAllowed { .. } | RemoteError::NotPublic { .. } => REMOTE_NOT_ALLOWED,
+            RemoteError::NotAllowed { .. }
+            | RemoteError::NotPublic { .. }
+            | RemoteError::UnknownHost { .. } => REMOTE_NOT_ALLOWED,
             RemoteError::GitMissing => GIT_MISSING,
+            RemoteError::SshMissing => SSH_MISSING,
             RemoteError::Busy => UNAVAILABLE,
             RemoteError::BadToken(_)
-            | RemoteError::NotServed(_)
+            | RemoteError::BadKey(_)
             | RemoteError::NoBranch(_)
             | RemoteError::NotTaken(_) => INVALID,
             RemoteError::Behind | RemoteError::Diverged => CONFLICT,
@@ -377,6 +381,7 @@ impl From<RemoteError> for Problem {
             | RemoteError::NoRepository
             | RemoteError::Unreachable
             | RemoteError::Certificate
+            | RemoteError::OtherHost { .. }
             | RemoteError::Redirects
             | RemoteError::TooMuch
             | RemoteError::TooSlow
