@@ -1,5 +1,5 @@
 // Written by `cargo xtask dist` from docs/openapi.json, whose SHA-256 was
-// 24ede7168e257a9841574841d03f73ff26b3cd1d0a708cb408523770d2bb442e
+// 94c1fef295463239fffb01174c155fa8f19c38c16812482e3e1790519c3aad07
 
 export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
@@ -32,9 +32,9 @@ export interface components {
             purpose?: string | null;
             /** @description The branch; `main` where absent. */
             ref?: string | null;
-            /** @description Its address, `https://`, without a credential; `ssh://` is not served yet. */
+            /** @description Its address, without a credential: `https://…`, `ssh://…` or `git@host:path`. */
             repo: string;
-            /** @description For this one request, and kept nowhere. */
+            /** @description A token, or by ssh a private key. For this one request, and kept nowhere. */
             token?: string | null;
         };
         /** @description Which workspaces are part of conversations that name none. */
@@ -269,7 +269,7 @@ export interface components {
          * @description What an error is. Each has a page `docs/errors/<code>.md`.
          * @enum {string}
          */
-        ErrorCode: "missing-api-key" | "invalid-api-key" | "logged-out" | "bad-login-link" | "under-scoped" | "untrusted-write" | "role-too-low" | "not-invited" | "foreign-host" | "foreign-origin" | "not-found" | "unknown-session" | "unknown-dispatch" | "unknown-workspace" | "invite-over" | "unknown-proposal" | "method-not-allowed" | "conflict" | "proposal-changed" | "already-decided" | "expired" | "reused-key" | "too-large" | "not-conformant" | "malformed-request" | "invalid-request" | "unknown-runner" | "runner-not-installed" | "runner-not-tested" | "timed-out" | "too-many-requests" | "unavailable" | "git-not-installed" | "remote-not-allowed" | "remote-failed" | "storage-full" | "internal";
+        ErrorCode: "missing-api-key" | "invalid-api-key" | "logged-out" | "bad-login-link" | "under-scoped" | "untrusted-write" | "role-too-low" | "not-invited" | "foreign-host" | "foreign-origin" | "not-found" | "unknown-session" | "unknown-dispatch" | "unknown-workspace" | "invite-over" | "unknown-proposal" | "method-not-allowed" | "conflict" | "proposal-changed" | "already-decided" | "expired" | "reused-key" | "too-large" | "not-conformant" | "malformed-request" | "invalid-request" | "unknown-runner" | "runner-not-installed" | "runner-not-tested" | "timed-out" | "too-many-requests" | "unavailable" | "ssh-not-installed" | "git-not-installed" | "remote-not-allowed" | "remote-failed" | "storage-full" | "internal";
         /** @description What a dispatch said or did. */
         Event: {
             /** @description What it has read when it begins. */
@@ -1342,9 +1342,9 @@ export interface components {
         Publish: {
             /** @description The branch; `main` where absent. */
             ref?: string | null;
-            /** @description Its address, `https://`, without a credential; `ssh://` is not served yet. */
+            /** @description Its address, without a credential: `https://…`, `ssh://…` or `git@host:path`. */
             repo: string;
-            /** @description For this one request, and kept nowhere. */
+            /** @description A token, or by ssh a private key. For this one request, and kept nowhere. */
             token?: string | null;
         };
         /** @description What a pull came to. */
@@ -1599,9 +1599,9 @@ export interface components {
         Swap: {
             /** @description The branch; `main` where absent. */
             ref?: string | null;
-            /** @description Its address, `https://`, without a credential; `ssh://` is not served yet. */
+            /** @description Its address, without a credential: `https://…`, `ssh://…` or `git@host:path`. */
             repo?: string | null;
-            /** @description For this one request, and kept nowhere. */
+            /** @description A token, or by ssh a private key. For this one request, and kept nowhere. */
             token?: string | null;
         };
         /** @description What took which place. */
@@ -1782,7 +1782,7 @@ export interface components {
         };
         /** @description A credential for the outside repository. */
         WithToken: {
-            /** @description For this one request, and kept nowhere. */
+            /** @description A token, or by ssh a private key. For this one request, and kept nowhere. */
             token?: string | null;
         };
         /** @description A workspace as one of its members sees it. */

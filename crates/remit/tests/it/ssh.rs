@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::git::{commit, ok};
 use crate::harness::{Client, Folder, Server, Start, until};
@@ -150,6 +151,10 @@ impl Sshd {
 }
 
 /// A daemon, or a word about the test that says nothing here.
+#[expect(
+    clippy::print_stderr,
+    reason = "a test that says nothing must not look like one that does"
+)]
 fn sshd(folder: &Path, command: &str, test: &str) -> Option<Sshd> {
     let started = Sshd::start(folder, command);
     started.inspect_err(|why| eprintln!("SKIPPED {test}: {why}")).ok()
@@ -391,7 +396,8 @@ async fn a_server_that_dies_in_the_middle_leaves_no_ssh_no_key_and_no_workspace(
     let server = start(&folder, &[&sshd], &sshd.pin("host"));
     let me: Client = server.client();
     let (asking, body) = (me.clone(), attach(&sshd, "x.git", Some(sshd.key())));
-    let asked = tokio::spawn(async move {
+    let mut asked = JoinSet::new();
+    asked.spawn(async move {
         let request = asking.request("POST", "/agent/workspace/attach").json(&body);
         request.send().await.is_ok()
     });
@@ -400,7 +406,8 @@ async fn a_server_that_dies_in_the_middle_leaves_no_ssh_no_key_and_no_workspace(
     let alias = format!("HostKeyAlias=[127.0.0.1]:{}", sshd.port);
     assert!(running(&alias) > 0);
     server.kill();
-    assert!(!asked.await.expect("no panic"), "nobody was told of a success");
+    let told = asked.join_next().await.expect("one").expect("no panic");
+    assert!(!told, "nobody was told of a success");
     is_over(&alias).await;
     let server = start(&folder, &[&sshd], &sshd.pin("host"));
     nothing_is_left(&server.client(), &folder, 1).await;
