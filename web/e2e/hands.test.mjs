@@ -61,6 +61,7 @@ function keyboard(page) {
     },
     async write(target, text) { await to(target); await page.keyboard.press('Control+a'); await page.keyboard.type(text); },
     async inbox() { await page.keyboard.press('g'); await page.keyboard.press('i'); },
+    async dispatches() { await page.keyboard.press('g'); await page.keyboard.press('d'); },
     conversation: palette,
     key: (key, _, reached) => pressUntil(page, key, reached),
   };
@@ -79,6 +80,7 @@ function touch(page) {
     },
     async write(target, text) { await target.tap(); await target.fill(text); },
     inbox: () => page.getByRole('link', { name: /^Inbox/ }).first().tap(),
+    dispatches: () => page.getByRole('link', { name: 'Dispatches' }).first().tap(),
     async conversation(title) {
       await page.getByRole('link', { name: 'Chat', exact: true }).tap();
       await page.getByRole('button', { name: 'Conversations' }).tap();
@@ -118,6 +120,13 @@ function way(name, size, hands) {
         await page.locator('.line', { hasText: 'Made by hand' }).waitFor();
       });
 
+      await t.test('finds the dispatch in the list', STEP, async () => {
+        await by.dispatches();
+        await by.press(page.getByRole('list', { name: 'Dispatches' }).getByRole('link', { name: 'hand.md' }));
+        await page.getByRole('link', { name: 'Timeline' }).waitFor();
+        await page.getByText('Committed 1 file').waitFor();
+      });
+
       await t.test('says more, and reloads in the middle of the answer', STEP, async () => {
         await by.conversation('write "Made by hand"');
         await untilDone(page);
@@ -146,7 +155,7 @@ function way(name, size, hands) {
         await by.pick(page.getByRole('combobox', { name: /^home: / }), 'propose');
         await by.say('write "What an agent wrote" to words.md');
         await untilDone(page);
-        await by.press(page.getByRole('link', { name: 'Open the inbox' }));
+        await by.press(page.getByRole('link', { name: 'See the proposal' }));
         await page.locator('.line', { hasText: 'What an agent wrote' }).waitFor();
         const text = page.getByRole('textbox', { name: /^New text of/ });
         await by.key('e', 'Edit words.md', () => text.waitFor({ timeout: 700 }));

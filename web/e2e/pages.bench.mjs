@@ -51,6 +51,9 @@ async function each(gauge, times, acts) {
   return { p50: round(quantile(samples, 0.5)), p95: round(quantile(samples, 0.95)), max: round(Math.max(...samples)) };
 }
 
+/** Scrolls to a share of the whole; what looks for an element by role would be measured, too. */
+const jump = (page, list, to) => page.evaluate(([list, to]) => { const it = document.querySelector(list); it.scrollTo({ top: to * it.scrollHeight }); }, [list, to]);
+
 async function listOf(page, gauge, url) {
   await page.goto(`${url}/dispatches`);
   const rows = page.locator('.list');
@@ -68,7 +71,7 @@ async function listOf(page, gauge, url) {
   assert.ok(await shown() >= DISPATCHES, 'all are in the list');
   await page.getByRole('searchbox').focus();
   const filter = await each(gauge, 6, typing);
-  const scroll = await each(gauge, 12, [(n) => rows.evaluate((it, to) => it.scrollTo({ top: to * it.scrollHeight }), ((n * 7) % 12) / 12)]);
+  const scroll = await each(gauge, 12, [(n) => jump(page, '.list', ((n * 7) % 12) / 12)]);
   return { filter, scroll, filter_over_200: round(filter.p50 / few.p50) };
 }
 
@@ -76,7 +79,7 @@ async function longOf(page, gauge, url, id) {
   await page.goto(`${url}/dispatches/${id}`);
   await page.getByText('Step 0').first().waitFor();
   const tab = (name) => () => page.evaluate((name) => [...document.querySelectorAll('.tabs a')].find((it) => it.textContent === name).click(), name);
-  const scroll = await each(gauge, 12, [(n) => page.locator('.timeline').evaluate((it, to) => it.scrollTo({ top: to * it.scrollHeight }), ((n * 5) % 12) / 12)]);
+  const scroll = await each(gauge, 12, [(n) => jump(page, '.timeline', ((n * 5) % 12) / 12)]);
   const views = await each(gauge, 3, [tab('Events'), tab('Replay'), tab('Timeline')]);
   await tab('Replay')();
   await page.getByRole('slider').waitFor();

@@ -2,6 +2,9 @@
 
 export type Bindings = Record<string, (event: KeyboardEvent) => void>;
 
+/** How the key for commands is called where this page is looked at. */
+export const paletteKey = /Mac|iPhone|iPad/.test(navigator.platform) ? '⌘K' : 'Ctrl K';
+
 const layers: Bindings[] = [];
 
 /** Adds keys until what is returned is called; what was added last is asked first. */

@@ -1,8 +1,9 @@
 // What many screens want to know: who one is, what there is to choose from, what waits.
 
-import type { IsIn, Me, Models, Proposal, Question, Runners, Session, Sessions, Workspace, Workspaces } from './api.gen.ts';
+import type { IsIn, Launcher, Me, Models, Proposal, Question, Runners, Session, Sessions, Workspace, Workspaces } from './api.gen.ts';
 import { get } from './api.ts';
 import { proposals, questions } from './inbox.ts';
+import { words } from './words.ts';
 
 class Known {
   me = $state.raw<Me | null>(null);
@@ -27,6 +28,12 @@ class Known {
     this.models = models;
     await Promise.all([this.refreshSessions(), this.refreshWorkspaces()]).catch(() => {});
   }
+
+  /** A person, as this one calls them. */
+  person(user: string): string { return user === this.me?.user_id ? words.app.you : user; }
+
+  /** What started something, as this one calls it. */
+  launcher({ kind, id }: Launcher): string { return kind === 'user' ? this.person(id) : `${kind} ${id}`; }
 
   get demo(): boolean { return this.models?.chat_model === 'remit-demo'; }
 

@@ -11,10 +11,25 @@ export interface Place {
   hash: string;
 }
 
+/** The browser is told of another query when there was none for so long: to tell takes it long, and it allows few. */
+const TELL_MS = 120;
+
+/** Path and query of what is shown; the browser's own follows. */
+let address = location.pathname + location.search;
+let telling: ReturnType<typeof setTimeout> | undefined;
+
 function read(): Place {
-  const path = location.pathname.slice(base.length);
-  const parts = path.split('/').filter((part) => part !== '').map(decode);
-  return { parts, query: new URLSearchParams(location.search), hash: location.hash.slice(1) };
+  const { pathname, searchParams: query } = new URL(address, location.origin);
+  const parts = pathname.slice(base.length).split('/').filter((part) => part !== '').map(decode);
+  return { parts, query, hash: location.hash.slice(1) };
+}
+
+/** Brings the browser's address up to date. */
+function tell(): void {
+  if (telling === undefined) return;
+  clearTimeout(telling);
+  telling = undefined;
+  history.replaceState(null, '', address);
 }
 
 function decode(part: string): string {
@@ -44,26 +59,36 @@ export function segments(...parts: string[]): string {
 
 /** Goes to an address that `href` made. */
 export function go(to: string, how: 'push' | 'replace' = 'push'): void {
-  if (to === location.pathname + location.search) return;
+  if (to === address) return;
+  tell();
   if (how === 'push') history.pushState(null, '', to);
   else history.replaceState(null, '', to);
+  address = to;
   place = read();
 }
 
 /** Changes parts of the query and stays where one is. */
-export function setQuery(changes: Record<string, string | null>, how: 'push' | 'replace' = 'replace'): void {
-  const query = new URLSearchParams(location.search);
+export function setQuery(changes: Record<string, string | null>): void {
+  const { pathname, searchParams: query } = new URL(address, location.origin);
   for (const [name, value] of Object.entries(changes)) {
     if (value === null || value === '') query.delete(name);
     else query.set(name, value);
   }
   const text = query.toString();
-  go(location.pathname + (text === '' ? '' : `?${text}`), how);
+  address = pathname + (text === '' ? '' : `?${text}`);
+  place = read();
+  clearTimeout(telling);
+  telling = setTimeout(tell, TELL_MS);
 }
 
 /** Follows links and the browser's buttons. */
 export function listen(): () => void {
-  const moved = () => (place = read());
+  const moved = () => {
+    clearTimeout(telling);
+    telling = undefined;
+    address = location.pathname + location.search;
+    place = read();
+  };
   const clicked = (event: MouseEvent) => {
     if (event.defaultPrevented || event.button !== 0) return;
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
@@ -76,9 +101,11 @@ export function listen(): () => void {
     go(to.pathname + to.search);
   };
   addEventListener('popstate', moved);
+  addEventListener('pagehide', tell);
   document.addEventListener('click', clicked);
   return () => {
     removeEventListener('popstate', moved);
+    removeEventListener('pagehide', tell);
     document.removeEventListener('click', clicked);
   };
 }

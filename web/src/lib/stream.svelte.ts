@@ -3,7 +3,10 @@
 import type { Entry } from './api.gen.ts';
 import type { Problem } from './api.ts';
 import { follow, type Link } from './follow.ts';
-import { EMPTY, reduce, type State } from './reduce.ts';
+import { EMPTY, fold, reduce, type State } from './reduce.ts';
+
+/** Where the entries are kept, the state is kept after every so many of them, so that any earlier one is near. */
+const MARK = 100;
 
 export class Stream {
   readonly id: string;
@@ -12,6 +15,7 @@ export class Stream {
   #link = $state<Link>('connecting');
   #problem = $state.raw<Problem | null>(null);
   #entries: Entry[] | null;
+  #marks: State[] = [EMPTY];
   #length = $state(0);
   #frame = 0;
   #stop: (() => void) | null = null;
@@ -27,6 +31,15 @@ export class Stream {
   get problem(): Problem | null { return this.#problem; }
   /** The entries so far, if they are kept. Reading it follows its growth. */
   get entries(): readonly Entry[] { void this.#length; return this.#entries ?? []; }
+  /** How many of them are shown. */
+  get length(): number { return this.#length; }
+
+  /** The state after the first so many entries, which are kept. */
+  at(count: number): State {
+    if (count >= this.#length) return this.#shown;
+    const mark = Math.floor(count / MARK);
+    return fold((this.#entries ?? []).slice(mark * MARK, count), this.#marks[mark]);
+  }
 
   start(): this {
     this.#stop ??= follow(this.id, this.#state.last, {
@@ -48,8 +61,10 @@ export class Stream {
   }
 
   take(entries: Entry[]): void {
-    for (const entry of entries) this.#state = reduce(this.#state, entry);
-    if (this.#entries) for (const entry of entries) this.#entries.push(entry);
+    for (const entry of entries) {
+      this.#state = reduce(this.#state, entry);
+      if (this.#entries && this.#entries.push(entry) % MARK === 0) this.#marks.push(this.#state);
+    }
     // A page in the background draws no frames; what it shows then is of no interest to anybody.
     this.#frame ||= requestAnimationFrame(() => this.#show());
   }

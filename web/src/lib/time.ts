@@ -2,8 +2,8 @@
 
 const day = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
 const dayYear = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short', year: 'numeric' });
-const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
-const exact = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
+const clock = new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute: '2-digit' });
+const clockExact = new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute: '2-digit', second: '2-digit' });
 const counted = new Intl.NumberFormat();
 
 /** Milliseconds since 1970 of a time as the API tells it. */
@@ -15,12 +15,30 @@ export function ms(time: string | number): number {
 export function short(time: string | number, now = Date.now()): string {
   const at = new Date(ms(time));
   const today = new Date(now);
-  if (at.toDateString() === today.toDateString()) return clock.format(at);
-  return (at.getFullYear() === today.getFullYear() ? day : dayYear).format(at);
+  if (dayOf(at) === dayOf(today)) return clock.format(at);
+  return dated(at, at.getFullYear() === today.getFullYear() ? day : dayYear);
+}
+
+/** No two days of the calendar have the same. */
+const dayOf = (at: Date) => (at.getFullYear() * 12 + at.getMonth()) * 31 + at.getDate();
+
+const DAYS_MAX = 1000;
+const days = new Map<string, string>();
+
+/** Lists name the same few days many times, and to name one takes long. */
+function dated(at: Date, as: Intl.DateTimeFormat): string {
+  const key = `${dayOf(at)}${as === day}`;
+  let text = days.get(key);
+  if (text === undefined) {
+    if (days.size >= DAYS_MAX) days.clear();
+    days.set(key, text = as.format(at));
+  }
+  return text;
 }
 
 export function full(time: string | number): string {
-  return exact.format(ms(time));
+  const at = new Date(ms(time));
+  return `${dated(at, dayYear)}, ${clockExact.format(at)}`;
 }
 
 /** `just now`, `4 min ago`, `3 h ago`, then the date. */
