@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::LONG;
 use crate::chat::{self, ChatError, Piece, Reply};
 use crate::client::{self, Client};
+use crate::dialect::Dialect;
 use crate::http::Origin;
 use crate::signal::{Deadline, Signal, Signals, Waited, spawn};
 
@@ -28,6 +29,9 @@ pub(crate) struct Asking<'a> {
     pub(crate) client: &'a Client,
     pub(crate) session: &'a str,
     pub(crate) signals: &'a Signals,
+    pub(crate) dialect: Dialect,
+    /// Whether the answer is for the agent alone, and nobody is shown it.
+    pub(crate) aside: bool,
 }
 
 /// There is no answer.
@@ -79,13 +83,13 @@ impl Asking<'_> {
     fn attempt(&self, request: &Arc<[u8]>, shown: &mut Shown) -> Result<Reply, AskError> {
         let connection = self.origin.connect().map_err(ChatError::Broken)?;
         let breaker = connection.breaker().map_err(ChatError::Broken)?;
-        let (origin, request) = (self.origin.clone(), Arc::clone(request));
+        let (origin, request, dialect) = (self.origin.clone(), Arc::clone(request), self.dialect);
         let (sender, run) = (self.signals.sender(), self.signals.next_run());
         let read = move || {
             let piece = |piece| {
                 sender.send(Signal::Piece { run, piece }).ok();
             };
-            let reply = chat::ask(&origin, connection, &request, piece);
+            let reply = chat::ask(dialect, &origin, connection, &request, piece);
             sender.send(Signal::Reply { run, reply }).ok();
         };
         spawn("model", read).map_err(ChatError::Broken)?;
@@ -112,7 +116,7 @@ impl Asking<'_> {
             Piece::Thought(text) => ("agent_thought_chunk", text),
             Piece::Text(text) => ("agent_message_chunk", shown.fresh(&text)),
         };
-        if text.is_empty() {
+        if text.is_empty() || self.aside {
             return Ok(());
         }
         self.client.update(self.session, &client::chunk(kind, &text))

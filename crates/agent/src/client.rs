@@ -9,10 +9,14 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::message::Call;
-use crate::tools::{Diff, Outcome, Tool, cut};
+use crate::tools::{Diff, Outcome, Plan, Step, Tool, cut};
 
 /// The most of one side of a diff that is shown.
 const DIFF_BYTES_MAX: usize = 32 << 10;
+
+/// The most of one step of a plan that is shown, and the most steps.
+const PLAN_BYTES_MAX: usize = 400;
+const PLAN_STEPS_MAX: usize = 64;
 
 /// Who drives the agent.
 pub(crate) struct Client {
@@ -72,6 +76,13 @@ pub(crate) fn described(call: &Call, tool: Option<&Tool>, cwd: &Path) -> Value {
         "locations": path.iter().map(|path| json!({"path": path})).collect::<Vec<_>>(),
         "_meta": {"toolName": call.function.name},
     })
+}
+
+/// The plan, as people are shown it.
+pub(crate) fn plan(plan: &Plan) -> Value {
+    let entry = |step: &Step| json!({"content": cut(&step.text, PLAN_BYTES_MAX), "priority": "medium", "status": step.status});
+    let entries: Vec<_> = plan.steps.iter().take(PLAN_STEPS_MAX).map(entry).collect();
+    json!({"sessionUpdate": "plan", "entries": entries})
 }
 
 /// A tool has returned.

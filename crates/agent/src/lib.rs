@@ -1,30 +1,44 @@
 //! The built-in agent: a small honest tool loop that speaks ACP on stdio.
 //!
-//! It reads, searches, edits and writes files and runs commands, because a model over chat
-//! completions asks it to. It runs inside a sandbox and checks nothing that the sandbox checks: no
+//! It reads, searches, edits and writes files, runs commands and calls tools behind the gate, because a
+//! model asks it to. It runs inside a sandbox and checks nothing that the sandbox checks: no
 //! path is forbidden here. Threads and plain sockets only, so that thousands of it fit a machine.
+
+mod server;
+mod turn;
+
+mod context;
+mod message;
+mod session;
+
+mod mcp;
+mod tools;
 
 mod asking;
 mod chat;
+mod dialect;
+
 mod client;
 mod http;
-mod message;
-mod server;
-mod session;
 mod signal;
-mod tools;
-mod turn;
 
 use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::dialect::Dialect;
 use crate::http::Origin;
+use crate::tools::Access;
 
 /// Longer than anything lasts.
 const LONG: Duration = Duration::from_hours(24 * 7);
 /// The most answers of the model in one turn, if nothing else is said.
 const STEPS_MAX: u32 = 100;
+/// The tokens of a conversation that are sent to the model, if nothing else is said; when an endpoint
+/// takes less, it says so, and less is sent.
+const CONTEXT_TOKENS_MAX: usize = 100_000;
+/// How many bytes of text a token is, about.
+const TOKEN_BYTES: usize = 4;
 
 /// How the agent runs.
 #[derive(Debug)]
@@ -34,7 +48,11 @@ pub struct Config {
     session: Option<String>,
     sessions: PathBuf,
     steps_max: u32,
+    /// How much text of a conversation is sent to the model.
+    context_bytes_max: usize,
     asks: bool,
+    access: Access,
+    dialect: Dialect,
 }
 
 /// The environment does not say how to run.
@@ -63,6 +81,12 @@ impl Config {
     /// - `REMIT_SESSION_FOLDER`: where session files are; `/session` if absent.
     /// - `REMIT_AGENT_STEPS`: the most answers of the model in one turn, 1 to 10,000; 100 if absent.
     /// - `REMIT_AGENT_ASKS`: `writes` to ask before anything is changed; `never` if absent.
+    /// - `REMIT_AGENT_ACCESS`: what becomes of changes: `rw`, `propose`, or `ro`, where there are no
+    ///   tools that write files; `rw` if absent.
+    /// - `REMIT_AGENT_API`: the dialect in which the model is asked: `openai-chat`, `openai-responses`
+    ///   or `anthropic-messages`; the first if absent, and for `gemini`.
+    /// - `REMIT_AGENT_CONTEXT`: the tokens of a conversation that are sent to the model, 2,000 to
+    ///   10,000,000; 100,000 if absent.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let must = |name| variable(name).ok_or(ConfigError::Missing(name));
         let bad = |name, value, must| ConfigError::Bad { name, value, must };
@@ -79,7 +103,33 @@ impl Config {
                 return Err(bad("REMIT_AGENT_ASKS", other.to_owned(), must));
             }
         };
+        let access = match variable("REMIT_AGENT_ACCESS").as_deref() {
+            None | Some("rw") => Access::Write,
+            Some("propose") => Access::Propose,
+            Some("ro") => Access::Read,
+            Some(other) => {
+                let must = "`rw`, `propose` or `ro`";
+                return Err(bad("REMIT_AGENT_ACCESS", other.to_owned(), must));
+            }
+        };
+        let api = variable("REMIT_AGENT_API");
+        let dialect = api.as_deref().map_or(Some(Dialect::Chat), Dialect::read);
+        let dialect = dialect.ok_or_else(|| {
+            let must = "`openai-chat`, `openai-responses` or `anthropic-messages`";
+            bad("REMIT_AGENT_API", api.unwrap_or_default(), must)
+        })?;
+        let tokens = variable("REMIT_AGENT_CONTEXT");
+        let tokens_max =
+            tokens.as_ref().map_or(Some(CONTEXT_TOKENS_MAX), |tokens| tokens.parse().ok());
+        let tokens_max = tokens_max.filter(|tokens| (2_000..=10_000_000).contains(tokens));
+        let tokens_max = tokens_max.ok_or_else(|| {
+            let must = "a number from 2000 to 10000000";
+            bad("REMIT_AGENT_CONTEXT", tokens.unwrap_or_default(), must)
+        })?;
         Ok(Self {
+            access,
+            dialect,
+            context_bytes_max: tokens_max * TOKEN_BYTES,
             origin: origin.ok_or_else(|| bad("REMIT_GATE_URL", url, "a URL of plain HTTP"))?,
             model: must("REMIT_MODEL")?,
             session: variable("REMIT_SESSION"),

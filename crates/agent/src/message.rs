@@ -1,4 +1,4 @@
-//! The messages of a conversation with a model, as chat completions and the session file have them.
+//! The messages of a conversation with a model, as the session file has them.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,8 @@ pub(crate) enum Message {
     },
     /// What a tool returned.
     Tool { tool_call_id: String, content: String },
+    /// What was said before, in short: instead of it, the first so many messages are not sent any more.
+    Summary { content: String, covers: usize },
 }
 
 /// A tool call as the model wrote it.
@@ -36,6 +38,14 @@ pub(crate) struct Function {
     pub(crate) name: String,
     /// JSON, if the model did well.
     pub(crate) arguments: String,
+}
+
+/// A picture that a person showed: for the turn that it came with, and in no session file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Image {
+    pub(crate) media: String,
+    /// In base64.
+    pub(crate) data: String,
 }
 
 pub(crate) fn function() -> String {

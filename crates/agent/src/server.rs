@@ -14,14 +14,19 @@ use serde_json::{Value, json};
 
 use crate::Config;
 use crate::client::{Client, chunk, tool_call, tool_result};
-use crate::message::Message;
+use crate::mcp::Remote;
+use crate::message::{Image, Message};
 use crate::session::{Session, SessionError};
 use crate::signal::{Signals, Steering};
-use crate::tools::{Outcome, Tool};
+use crate::tools::{Access, Outcome, Tool};
 use crate::turn::{Stop, Turn, TurnError};
 
 /// The longest message that is read.
 const LINE_BYTES_MAX: u64 = model::limit::LINE_BYTES_MAX as u64;
+/// The pictures of one prompt, the longest of them in base64, and what they may be.
+const IMAGES_MAX: usize = 8;
+const IMAGE_BYTES_MAX: usize = 4 << 20;
+const IMAGE_MEDIA: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
 /// The stack of the thread that runs a turn.
 const STACK_BYTES: usize = 1 << 20;
 
@@ -81,6 +86,9 @@ struct Idle {
     session: Session,
     cwd: PathBuf,
     allowed: BTreeSet<String>,
+    remote: Remote,
+    /// How much text the model is sent at most.
+    room: usize,
 }
 
 /// Answers what is read until there is nothing more; then the running turn is stopped.
@@ -158,7 +166,8 @@ impl Server {
                 "protocolVersion": 1,
                 "agentCapabilities": {
                     "loadSession": true,
-                    "promptCapabilities": {"image": false, "audio": false, "embeddedContext": true},
+                    "mcpCapabilities": {"http": true, "sse": false},
+                    "promptCapabilities": {"image": true, "audio": false, "embeddedContext": true},
                 },
                 "agentInfo": {"name": "remit", "version": env!("CARGO_PKG_VERSION")},
                 "authMethods": [],
@@ -174,7 +183,7 @@ impl Server {
         let cwd = cwd_of(params)?;
         let id = self.config.session.clone().map_or_else(fresh_id, Ok)?;
         let session = Session::create(&self.config.sessions, &id)?;
-        self.talk = Talk::Idle(Box::new(Idle { session, cwd, allowed: BTreeSet::new() }));
+        self.rest(session, cwd, params);
         Ok(json!({"sessionId": id}))
     }
 
@@ -185,8 +194,15 @@ impl Server {
         let session = Session::load(&self.config.sessions, id)?;
         replay(&self.client, &session, &cwd)
             .map_err(|error| Refusal::new(-32603, &error.to_string()))?;
-        self.talk = Talk::Idle(Box::new(Idle { session, cwd, allowed: BTreeSet::new() }));
+        self.rest(session, cwd, params);
         Ok(json!({}))
+    }
+
+    /// The conversation waits for its first turn here.
+    fn rest(&mut self, session: Session, cwd: PathBuf, params: &Value) {
+        let remote = Remote::read(&params["mcpServers"]);
+        let (allowed, room) = (BTreeSet::new(), self.config.context_bytes_max);
+        self.talk = Talk::Idle(Box::new(Idle { session, cwd, allowed, remote, room }));
     }
 
     fn must_be_free(&self) -> Result<(), Refusal> {
@@ -201,15 +217,17 @@ impl Server {
     /// Begins a turn on a thread of its own, which answers the request.
     fn prompt(&mut self, id: &Value, params: &Value) -> Result<(), Refusal> {
         let prompt = text_of(&params["prompt"]);
+        let images = images_of(&params["prompt"])?;
         let mut idle = self.take_idle(params["sessionId"].as_str().unwrap_or_default())?;
         let (signals, steering) = Signals::new();
         let session = idle.session.id.clone();
         let (config, client) = (Arc::clone(&self.config), Arc::clone(&self.client));
         let (id, over) = (id.clone(), steering.clone());
         let run = move || {
-            let Idle { session, cwd, allowed } = &mut *idle;
+            let Idle { session, cwd, allowed, remote, room } = &mut *idle;
             let (config, client) = (&*config, &*client);
-            let turn = Turn { config, client, session, cwd, signals, allowed };
+            let turn =
+                Turn { config, client, session, cwd, signals, allowed, remote, room, images };
             let ended = catch_unwind(AssertUnwindSafe(|| turn.run(prompt)));
             let sound = ended.is_ok();
             let answer = ended.map_or_else(
@@ -279,14 +297,14 @@ fn replay(client: &Client, session: &Session, cwd: &Path) -> io::Result<()> {
     let say = |update: &Value| client.update(&session.id, update);
     for message in session.messages() {
         match message {
-            Message::System { .. } => {}
+            Message::System { .. } | Message::Summary { .. } => {}
             Message::User { content } => say(&chunk("user_message_chunk", content))?,
             Message::Assistant { content, tool_calls } => {
                 if let Some(content) = content {
                     say(&chunk("agent_message_chunk", content))?;
                 }
                 for call in tool_calls {
-                    let tool = Tool::read(&call.function).ok();
+                    let tool = Tool::read(&call.function, Access::Write, &Remote::default()).ok();
                     say(&tool_call(call, tool.as_ref(), cwd))?;
                 }
             }
@@ -306,6 +324,32 @@ fn text_of(blocks: &Value) -> String {
         text.or_else(|| block["uri"].as_str()).map(str::to_owned)
     };
     blocks.as_array().into_iter().flatten().filter_map(text).collect::<Vec<_>>().join("\n")
+}
+
+/// The pictures of a prompt; what cannot be shown to any model is refused.
+fn images_of(blocks: &Value) -> Result<Vec<Image>, Refusal> {
+    let blocks = blocks.as_array().into_iter().flatten();
+    let images: Vec<_> = blocks
+        .filter(|block| block["type"] == "image")
+        .map(|block| Image {
+            media: block["mimeType"].as_str().unwrap_or_default().to_owned(),
+            data: block["data"].as_str().unwrap_or_default().to_owned(),
+        })
+        .collect();
+    let refused = |why: &str| Err(Refusal::new(-32602, why));
+    let base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
+    if images.len() > IMAGES_MAX {
+        return refused("a prompt has at most 8 pictures");
+    }
+    for Image { media, data } in &images {
+        if !IMAGE_MEDIA.contains(&media.as_str()) {
+            return refused("a picture must be image/png, image/jpeg, image/gif or image/webp");
+        }
+        if data.is_empty() || data.len() > IMAGE_BYTES_MAX || !data.bytes().all(base64) {
+            return refused("a picture must be base64 of at most 3 MiB");
+        }
+    }
+    Ok(images)
 }
 
 fn reason(stop: Stop) -> &'static str {

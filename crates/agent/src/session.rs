@@ -145,7 +145,10 @@ impl Session {
 fn calls_of(message: &Message) -> &[Call] {
     match message {
         Message::Assistant { tool_calls, .. } => tool_calls,
-        Message::System { .. } | Message::User { .. } | Message::Tool { .. } => &[],
+        Message::System { .. }
+        | Message::User { .. }
+        | Message::Tool { .. }
+        | Message::Summary { .. } => &[],
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) enum Signal {
     Piece { run: u64, piece: Piece },
     /// The model's answer is whole, or broke.
     Reply { run: u64, reply: Result<Reply, ChatError> },
+    /// A server of tools answered, or its answer broke.
+    Fetched { run: u64, fetched: io::Result<Result<Vec<u8>, String>> },
     /// A command wrote something.
     Output { run: u64, bytes: Vec<u8> },
     /// Nobody can write to a command's output any more.

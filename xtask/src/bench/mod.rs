@@ -14,8 +14,8 @@ use serde_json::{Map, Value};
 /// What to measure.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Only the measurement of this name: sandbox, ledger, workspace, gate, dispatch, streams,
-    /// idle, pages.
+    /// Only the measurement of this name: sandbox, ledger, workspace, gate, agent, dispatch,
+    /// streams, idle, pages.
     #[arg(long)]
     only: Option<String>,
     /// One JSON object for machines.
@@ -58,6 +58,7 @@ const MEASURES: &[(&str, Measure)] = &[
     ("workspace", |root| program::example(root, "workspace", "workspace_bench")),
     ("knowledge", |root| program::example(root, "knowledge", "knowledge_bench")),
     ("gate", |root| program::example(root, "gate", "gate_bench")),
+    ("agent", |root| program::example(root, "agent", "agent_bench")),
     ("dispatch", dispatch::measure),
     ("streams", dispatch::streams),
     ("idle", dispatch::idle_many),
@@ -77,6 +78,8 @@ const BARS: &[(&str, Bar)] = &[
     ("sandbox.box_per_s_at_8", Bar::AtLeast(600.0)),
     ("sandbox.box_idle_all_started_s", Bar::AtMost(2.0)),
     ("sandbox.docker_run_over_box", Bar::AtLeast(120.0)),
+    ("agent.first_request_ms_p50", Bar::AtMost(20.0)),
+    ("agent.resident_mib_max", Bar::AtMost(5.0)),
     ("dispatch.cold_first_event_ms_p50", Bar::AtMost(20.0)),
     ("dispatch.per_second_at_8", Bar::AtLeast(100.0)),
     ("dispatch.idle_resident_mib", Bar::AtMost(40.0)),

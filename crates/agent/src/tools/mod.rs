@@ -9,18 +9,23 @@ mod search;
 use std::path::{Path, PathBuf};
 
 use model::ToolKind;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::dialect::Described;
+use crate::mcp::{Remote, RemoteTool};
 use crate::message::Function;
 use crate::signal::Signals;
 
 /// The most text that one call gives back to the model.
 pub(crate) const RESULT_BYTES_MAX: usize = 64 << 10;
 
+/// The most of what the model wrote that stands in a line for people.
+const TITLE_BYTES_MAX: usize = 200;
+
 /// A call that could be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Tool {
     Read(Read),
     Write(Write),
@@ -28,6 +33,9 @@ pub(crate) enum Tool {
     Search(Search),
     List(List),
     Run(Run),
+    Plan(Plan),
+    /// A tool of a server behind the gate, with its arguments.
+    Remote(RemoteTool, Value),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -69,6 +77,48 @@ pub(crate) struct Run {
     timeout_seconds: Option<u64>,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Plan {
+    pub(crate) steps: Vec<Step>,
+}
+
+/// One step of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Step {
+    pub(crate) text: String,
+    #[serde(default)]
+    pub(crate) status: StepStatus,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum StepStatus {
+    #[default]
+    Pending,
+    InProgress,
+    Completed,
+}
+
+/// What may be done to the folder: the sandbox sees to it, here it decides what the model is offered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Nothing: tools that write files are not there, and the kernel lets no command write any.
+    Read,
+    /// Changes become a proposal.
+    Propose,
+    /// Changes are kept.
+    #[default]
+    Write,
+}
+
+/// What a call needs beside its arguments.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) cwd: &'a Path,
+    pub(crate) signals: &'a Signals,
+    pub(crate) remote: &'a Remote,
+}
+
 /// What came of a call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
@@ -104,23 +154,31 @@ impl Outcome {
 
 impl Tool {
     /// Reads a call of the model; the error is what the model is told.
-    pub(crate) fn read(function: &Function) -> Result<Self, String> {
+    pub(crate) fn read(
+        function: &Function,
+        access: Access,
+        remote: &Remote,
+    ) -> Result<Self, String> {
         let name = function.name.trim();
+        let writes = access != Access::Read;
         match name {
             "read_file" => arguments(function).map(Self::Read),
-            "write_file" => arguments(function).map(Self::Write),
-            "edit_file" => arguments(function).map(Self::Edit),
+            "write_file" if writes => arguments(function).map(Self::Write),
+            "edit_file" if writes => arguments(function).map(Self::Edit),
             "search" => arguments(function).map(Self::Search),
             "list" => arguments(function).map(Self::List),
             "run" => arguments(function).map(Self::Run),
-            _ => Err(format!(
-                "There is no tool `{name}`. There are read_file, write_file, edit_file, search, list and run."
-            )),
+            "update_plan" => arguments(function).map(Self::Plan),
+            _ => match remote.find(name) {
+                Some(tool) => arguments(function).map(|it| Self::Remote(tool.clone(), it)),
+                None => Err(unknown(name, access, remote)),
+            },
         }
     }
 
     /// Does it.
-    pub(crate) fn call(&self, cwd: &Path, signals: &Signals) -> Outcome {
+    pub(crate) fn call(&self, place: Place<'_>) -> Outcome {
+        let Place { cwd, signals, remote } = place;
         let done = match self {
             Self::Read(read) => files::read(&cwd.join(&read.path), read),
             Self::Write(write) => files::write(&cwd.join(&write.path), write),
@@ -131,6 +189,8 @@ impl Tool {
                 Ok(search::search(&path, &search.pattern, cwd, signals))
             }
             Self::Run(run) => command::run(run, cwd, signals),
+            Self::Plan(_) => Ok(Outcome::done("The plan is shown.".to_owned())),
+            Self::Remote(tool, arguments) => Ok(remote.call(tool, arguments, signals)),
         };
         done.unwrap_or_else(|error| Outcome::failed(error.to_string()))
     }
@@ -142,12 +202,18 @@ impl Tool {
             Self::Write(_) | Self::Edit(_) => ToolKind::Edit,
             Self::Search(_) => ToolKind::Search,
             Self::Run(_) => ToolKind::Execute,
+            Self::Plan(_) => ToolKind::Think,
+            Self::Remote(..) => ToolKind::Other,
         }
     }
 
     /// Whether it can change anything.
     pub(crate) fn changes(&self) -> bool {
-        matches!(self, Self::Write(_) | Self::Edit(_) | Self::Run(_))
+        match self {
+            Self::Write(_) | Self::Edit(_) | Self::Run(_) => true,
+            Self::Remote(tool, _) => !tool.reads,
+            Self::Read(_) | Self::Search(_) | Self::List(_) | Self::Plan(_) => false,
+        }
     }
 
     /// The file it concerns.
@@ -158,7 +224,7 @@ impl Tool {
             Self::Edit(edit) => Some(&edit.path),
             Self::Search(search) => search.path.as_ref(),
             Self::List(list) => list.path.as_ref(),
-            Self::Run(_) => None,
+            Self::Run(_) | Self::Plan(_) | Self::Remote(..) => None,
         };
         path.map(|path| cwd.join(path))
     }
@@ -175,6 +241,10 @@ impl Tool {
             }
             Self::List(list) => format!("List {}", list.path.as_deref().unwrap_or(".")),
             Self::Run(run) => format!("Run {}", run.command),
+            Self::Plan(_) => "Plan".to_owned(),
+            Self::Remote(tool, arguments) => {
+                format!("{} {}", tool.shown, cut(&arguments.to_string(), TITLE_BYTES_MAX))
+            }
         }
     }
 }
@@ -203,12 +273,27 @@ pub(crate) fn cut(text: &str, bytes_max: usize) -> String {
     format!("{head}\n[… {missing} bytes left out …]\n{tail}")
 }
 
+/// What the model is told that calls a tool which is not there.
+fn unknown(name: &str, access: Access, remote: &Remote) -> String {
+    let known = described(access, remote);
+    let known: Vec<_> = known.iter().map(|tool| tool.name.as_str()).collect();
+    let name = cut(name, TITLE_BYTES_MAX);
+    format!("There is no tool `{name}`. There are {}.", known.join(", "))
+}
+
 /// The tools as the model is told of them.
-pub(crate) fn described() -> Value {
+pub(crate) fn described(access: Access, remote: &Remote) -> Vec<Described> {
+    let writing = ["write_file", "edit_file"];
+    let own = own().into_iter();
+    let own = own.filter(|tool| access != Access::Read || !writing.contains(&&*tool.name));
+    own.chain(remote.tools().iter().map(|tool| tool.described.clone())).collect()
+}
+
+fn own() -> Vec<Described> {
     let text = |what: &str| json!({"type": "string", "description": what});
     let number = |what: &str| json!({"type": "integer", "description": what});
     let path = "Relative to the workspace, or absolute.";
-    json!([
+    vec![
         tool(
             "read_file",
             "Read a text file, or some of its lines.",
@@ -217,7 +302,7 @@ pub(crate) fn described() -> Value {
                 "path": text(path),
                 "offset": number("The first line to read, from 1."),
                 "limit": number("How many lines to read; 2000 at most."),
-            })
+            }),
         ),
         tool(
             "write_file",
@@ -226,7 +311,7 @@ pub(crate) fn described() -> Value {
             &json!({
                 "path": text(path),
                 "content": text("All of the file."),
-            })
+            }),
         ),
         tool(
             "edit_file",
@@ -259,13 +344,23 @@ pub(crate) fn described() -> Value {
                 "timeout_seconds": number("120 if absent, 3600 at most."),
             }),
         ),
-    ])
+        tool(
+            "update_plan",
+            "Show the person what you mean to do, where it takes several steps; replaces the plan before.",
+            &["steps"],
+            &json!({"steps": {"type": "array", "items": {
+                "type": "object",
+                "properties": {
+                    "text": text("One step, in a few words."),
+                    "status": {"type": "string", "enum": ["pending", "in_progress", "completed"]},
+                },
+                "required": ["text", "status"],
+            }}}),
+        ),
+    ]
 }
 
-fn tool(name: &str, what: &str, required: &[&str], properties: &Value) -> Value {
-    json!({"type": "function", "function": {
-        "name": name,
-        "description": what,
-        "parameters": {"type": "object", "properties": properties, "required": required},
-    }})
+fn tool(name: &str, what: &str, required: &[&str], properties: &Value) -> Described {
+    let schema = json!({"type": "object", "properties": properties, "required": required});
+    Described { name: name.to_owned(), about: what.to_owned(), schema }
 }

@@ -3,5 +3,6 @@
 mod limits;
 mod model;
 mod sessions;
+mod strength;
 mod talk;
 mod turns;

@@ -30,6 +30,8 @@ pub(crate) enum Answer {
     Endless(&'static str),
     /// An answer that does not stream.
     Whole(&'static str),
+    /// Any JSON.
+    Json(Value),
 }
 
 /// The model.
@@ -101,6 +103,13 @@ fn serve(stream: TcpStream, answer: &Answer, requests: &Sender<Value>) {
                 json!({"choices": [{"message": message, "finish_reason": "stop"}]}).to_string();
             let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n";
             stream.write_all(format!("{head}{body}").as_bytes()).ok();
+        }
+        Answer::Json(body) => {
+            let body = body.to_string();
+            let length = body.len();
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json";
+            let answer = format!("{head}\r\ncontent-length: {length}\r\n\r\n{body}");
+            stream.write_all(answer.as_bytes()).ok();
         }
         Answer::Hangs => {
             stream.write_all(head.as_bytes()).ok();
