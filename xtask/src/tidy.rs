@@ -18,7 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("agent", &["model"]),
     ("engine", &["model", "seal", "trust", "workspace"]),
     ("knowledge", &["model", "workspace", "engine"]),
-    ("gate", &["model", "trust", "engine"]),
+    ("gate", &["model", "trust", "engine", "knowledge"]),
     ("embedded", &["model", "seal", "trust", "workspace", "sandbox", "engine"]),
     ("server", &["model", "trust", "engine", "knowledge"]),
     (

@@ -43,6 +43,9 @@ fn main() -> Outcome<()> {
         cwd: std::env::current_dir()?,
         gate_url: "http://127.0.0.1:8700".to_owned(),
         model: "demo".to_owned(),
+        api: model::ModelApi::OpenaiChat,
+        access: model::Mode::ReadWrite,
+        servers: vec![],
         snapshot: None,
         reply: String::new(),
     };

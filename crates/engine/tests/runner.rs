@@ -34,9 +34,47 @@ fn context() -> LaunchContext {
         cwd: "/workspace".into(),
         gate_url: "http://127.0.0.1:8700".to_owned(),
         model: "demo".to_owned(),
+        api: model::ModelApi::OpenaiChat,
+        access: model::Mode::ReadWrite,
+        servers: vec![],
         snapshot: None,
         reply: String::new(),
     }
+}
+
+#[test]
+fn an_agent_is_told_of_servers_of_tools_in_its_own_way() {
+    let servers = ["knowledge", "tracker"].map(|name| name.parse().expect("a name"));
+    let context = LaunchContext { servers: servers.into(), ..context() };
+    let named = |name: &str| {
+        let mut all = builtin_runners().into_iter();
+        all.find(|runner| runner.name.as_str() == name).expect("built in")
+    };
+    let mut acp = adapter(&named("remit"), context.clone());
+    acp.turn(&turn(1, "hello"));
+    let opened = say(&mut *acp, r#"{"id":1,"result":{"protocolVersion":1}}"#);
+    let opened: serde_json::Value =
+        serde_json::from_slice(&opened.input[0].bytes).expect("a message");
+    let told = |name: &str| {
+        let url = format!("http://127.0.0.1:8700/mcp/{name}");
+        serde_json::json!({"type": "http", "name": name, "url": url, "headers": []})
+    };
+    assert_eq!(
+        opened["params"]["mcpServers"],
+        serde_json::json!([told("knowledge"), told("tracker")])
+    );
+    let has = |name: &str, context: &LaunchContext, words: &str| {
+        let argv = adapter(&named(name), context.clone()).process().argv;
+        // A runner of lines has its words within those of a shell.
+        let argv: Vec<_> = argv.iter().map(|word| word.replace('\\', "")).collect();
+        assert!(argv.iter().any(|word| word.contains(words)), "{words}: {argv:?}");
+    };
+    let claude = r#"{"mcpServers":{"knowledge":{"type":"http","url":"http://127.0.0.1:8700/mcp/knowledge"},"tracker":{"type":"http","url":"http://127.0.0.1:8700/mcp/tracker"}}}"#;
+    has("claude-code", &context, claude);
+    has("claude-code", &self::context(), r#"{"mcpServers":{}}"#);
+    let codex = r#"mcp_servers={knowledge={url="http://127.0.0.1:8700/mcp/knowledge",default_tools_approval_mode="approve"},tracker={url="http://127.0.0.1:8700/mcp/tracker",default_tools_approval_mode="approve"}}"#;
+    has("codex", &context, codex);
+    has("codex", &self::context(), "mcp_servers={}");
 }
 
 fn turn(number: u32, prompt: &str) -> TurnAsk {

@@ -26,9 +26,10 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use model::{Budget, DispatchId, ModelApi, UserId};
+use model::{Budget, DispatchId, InputTrust, ModelApi, UserId};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
+use trust::Reach;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -102,6 +103,10 @@ async fn sandbox(broker: &Broker, number: u128) -> Result<Sandbox, Failure> {
         runner: "bench".parse()?,
         model_api: ModelApi::AnthropicMessages,
         budget: Budget::default(),
+        mounts: vec![],
+        model: None,
+        tools: vec![],
+        reach: Reach::of(InputTrust::Trusted, []),
         reports,
     };
     let open = broker.open(caller, vec![Door::Tcp(listener)]).await?;
@@ -205,8 +210,9 @@ async fn measure(rounds: usize) -> Result<Value, Failure> {
     let folder = tempfile::tempdir()?;
     let book = Arc::new(SqliteLedger::open(folder.path())?);
     let (ids, budgets) = (Arc::new(RandomIds), DayBudgets::default());
-    let broker =
-        Broker::new(Setup { endpoints, limits, tasks: tasks.clone(), clock, ids, book, budgets })?;
+    let (servers, knowledge, tasks) = (vec![], None, tasks.clone());
+    let setup = Setup { endpoints, servers, knowledge, limits, tasks, clock, ids, book, budgets };
+    let broker = Broker::new(setup)?;
     let mut sandboxes = Vec::new();
     for number in 0..SANDBOXES {
         sandboxes.push(sandbox(&broker, number as u128).await?);

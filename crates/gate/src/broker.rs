@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
-use engine::port::{Caller, Charge, Clock, Door, Gate, IdSource, OpenGate, Report, UsageBook};
+use engine::port::{
+    Caller, Charge, Clock, Door, Gate, IdSource, OpenGate, Report, ToolServer, UsageBook,
+};
 use engine::task::{TaskKind, Tasks};
+use knowledge::Knowledge;
 use model::{Event, ModelApi, Runner, RunnerName, TurnId};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -14,11 +17,12 @@ use tokio_util::sync::DropGuard;
 use uuid::Uuid;
 
 use crate::budget::{DayBudgets, Hold, Purse, UsedUp};
-use crate::demo;
+use crate::demo::{self, Speaks};
 use crate::door::{self, Listener};
 use crate::endpoint::Endpoint;
 use crate::intake::Room;
 use crate::limit::{CONNECTIONS_MAX, DIAGNOSTICS_MAX, Limits};
+use crate::mcp::{Calls, Server, Servers};
 use crate::refusal::Refusal;
 use crate::upstream::Upstream;
 
@@ -29,6 +33,10 @@ pub struct Setup {
     /// translated. A caller may name another as `endpoint/model`. Empty: the demo model answers
     /// everything.
     pub endpoints: Vec<Endpoint>,
+    /// Servers of tools outside.
+    pub servers: Vec<Server>,
+    /// What the built-in server `knowledge` answers from; there is none where absent.
+    pub knowledge: Option<Knowledge>,
     /// Bounds on requests and answers.
     pub limits: Limits,
     /// Runs the connections. When its tasks are asked to end, so do all doors.
@@ -72,6 +80,16 @@ impl Setup {
         Ok(usual.with(asked))
     }
 
+    /// The endpoint that a dispatch chose by the name of a model, with or without its own before it.
+    fn chosen(&self, name: &str) -> Option<Endpoint> {
+        if let Some((endpoint, model)) = name.split_once('/')
+            && let Some(endpoint) = self.endpoints.iter().find(|it| it.name == endpoint)
+        {
+            return endpoint.with(model);
+        }
+        self.endpoints.iter().find_map(|endpoint| endpoint.with(name))
+    }
+
     fn model(&self, runner: &RunnerName, api: ModelApi) -> &str {
         self.endpoint(runner, api).map_or(demo::MODEL, |endpoint| &endpoint.model)
     }
@@ -82,6 +100,7 @@ impl Setup {
 pub struct Broker {
     setup: Arc<Setup>,
     upstream: Option<Upstream>,
+    servers: Arc<Servers>,
     room: Room,
     purse: Arc<Purse>,
 }
@@ -95,13 +114,16 @@ pub struct NoClient(#[source] reqwest::Error);
 
 impl Broker {
     /// A broker without doors. Calls nobody yet.
-    pub fn new(setup: Setup) -> Result<Self, NoClient> {
+    pub fn new(mut setup: Setup) -> Result<Self, NoClient> {
         let upstream = match setup.endpoints.as_slice() {
             [] => None,
             [..] => Some(Upstream::new(setup.limits.clone()).map_err(NoClient)?),
         };
         let purse = Purse::new(setup.budgets);
-        Ok(Self { setup: Arc::new(setup), upstream, room: Room::new(), purse })
+        let servers = std::mem::take(&mut setup.servers);
+        let servers = Servers::new(setup.knowledge.take(), servers, &setup.limits);
+        let servers = Arc::new(servers.map_err(NoClient)?);
+        Ok(Self { setup: Arc::new(setup), upstream, servers, room: Room::new(), purse })
     }
 }
 
@@ -118,6 +140,8 @@ impl Gate for Broker {
             tasks: self.setup.tasks.clone(),
             setup: Arc::clone(&self.setup),
             upstream: self.upstream.clone(),
+            servers: self.servers.clone(),
+            calls: Calls::new(),
             room: self.room.of_caller(),
             diagnostics: AtomicU32::new(0),
             answers: AtomicU32::new(0),
@@ -134,6 +158,25 @@ impl Gate for Broker {
 
     fn model(&self, runner: &Runner) -> String {
         self.setup.model(&runner.name, runner.model_api).to_owned()
+    }
+
+    fn has_model(&self, name: &str) -> bool {
+        demo::named(name).is_some() || self.setup.chosen(name).is_some()
+    }
+
+    fn dialect(&self, runner: &Runner, model: Option<&str>) -> ModelApi {
+        match model.and_then(demo::named) {
+            Some(Speaks::Any) => return runner.model_api,
+            Some(Speaks::Only(api)) => return api,
+            None => {}
+        }
+        let chosen = model.and_then(|model| self.setup.chosen(model)).map(|it| it.api);
+        let usual = || self.setup.endpoint(&runner.name, runner.model_api).map(|it| it.api);
+        chosen.or_else(usual).unwrap_or(runner.model_api)
+    }
+
+    fn servers(&self) -> Vec<ToolServer> {
+        self.servers.told()
     }
 }
 
@@ -164,6 +207,8 @@ pub(crate) struct Serving {
     pub(crate) tasks: Tasks,
     pub(crate) room: Room,
     pub(crate) upstream: Option<Upstream>,
+    pub(crate) calls: Calls,
+    servers: Arc<Servers>,
     setup: Arc<Setup>,
     diagnostics: AtomicU32,
     answers: AtomicU32,
@@ -175,6 +220,8 @@ pub(crate) struct Serving {
 #[derive(Debug)]
 pub(crate) enum Answers<'a> {
     Demo,
+    /// The demo model, asked in this dialect.
+    DemoIn(ModelApi),
     Usual(&'a Upstream, &'a Endpoint),
     Named(&'a Upstream, Box<Endpoint>),
 }
@@ -197,8 +244,16 @@ impl Serving {
         self.turn.lock().clone()
     }
 
+    /// The servers of tools of this installation.
+    pub(crate) fn servers(&self) -> &Servers {
+        &self.servers
+    }
+
     /// The model that this caller reaches when it names none.
     pub(crate) fn model(&self) -> &str {
+        if let Some(chosen) = &self.caller.model {
+            return chosen;
+        }
         self.setup.model(&self.caller.runner, self.caller.model_api)
     }
 
@@ -215,6 +270,17 @@ impl Serving {
         api: ModelApi,
         asked: Option<&str>,
     ) -> Result<Answers<'_>, Refusal> {
+        let chosen = self.caller.model.as_deref();
+        match chosen.and_then(demo::named) {
+            Some(Speaks::Only(speaks)) if speaks != api => return Ok(Answers::DemoIn(speaks)),
+            Some(Speaks::Any | Speaks::Only(_)) => return Ok(Answers::Demo),
+            None => {}
+        }
+        let chosen = chosen.and_then(|chosen| self.setup.chosen(chosen));
+        if let (Some(upstream), Some(chosen)) = (&self.upstream, chosen) {
+            let named = asked.map_or(Ok(None), |asked| self.setup.named(asked, &chosen))?;
+            return Ok(Answers::Named(upstream, Box::new(named.unwrap_or(chosen))));
+        }
         let usual = self.setup.endpoint(&self.caller.runner, api);
         let (Some(upstream), Some(usual)) = (&self.upstream, usual) else {
             return Ok(Answers::Demo);
@@ -245,11 +311,11 @@ impl Serving {
     }
 
     /// Tells the people who look at the dispatch, as often as they can bear.
-    pub(crate) async fn tell(&self, refusal: &Refusal) {
+    pub(crate) async fn tell(&self, what: &str) {
         let next = |told| (told < DIAGNOSTICS_MAX).then_some(told + 1);
         let order = Ordering::Relaxed;
         if self.diagnostics.fetch_update(order, order, next).is_ok() {
-            let event = Event::Diagnostic { source: "gate".to_owned(), text: refusal.to_string() };
+            let event = Event::Diagnostic { source: "gate".to_owned(), text: what.to_owned() };
             drop(self.caller.reports.send(Report::Event(event)).await);
         }
     }

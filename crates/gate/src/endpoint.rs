@@ -89,6 +89,21 @@ impl Endpoint {
         Ok(Self { name, api, base, key, model, models, runners, max_tokens, prices })
     }
 
+    /// The demo model as an endpoint that speaks this dialect. It is never sent anything.
+    pub(crate) fn demo(api: ModelApi, model: &str) -> Self {
+        Self {
+            name: model.to_owned(),
+            api,
+            base: Url::parse("http://demo.invalid").expect("an address"),
+            key: None,
+            model: model.to_owned(),
+            models: Vec::new(),
+            runners: Vec::new(),
+            max_tokens: None,
+            prices: Vec::new(),
+        }
+    }
+
     /// Itself with this model, if it may be asked for.
     pub(crate) fn with(&self, model: &str) -> Option<Self> {
         let allowed = model == self.model || self.models.iter().any(|allowed| allowed == model);

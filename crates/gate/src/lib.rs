@@ -19,6 +19,8 @@ mod upstream;
 mod talk;
 mod translate;
 
+pub mod mcp;
+
 mod account;
 pub mod budget;
 mod redact;
@@ -32,5 +34,6 @@ pub use budget::DayBudgets;
 pub use demo::MODEL as DEMO_MODEL;
 pub use endpoint::{BadEndpoint, Endpoint, EndpointParts};
 pub use limit::Limits;
+pub use mcp::{BadServer, Server, ServerParts};
 pub use price::Price;
 pub use secret::Secret;

@@ -27,6 +27,22 @@ pub const RETRY_FIRST: Duration = Duration::from_millis(250);
 /// The longest wait that an endpoint may ask for before a request is sent again; if it asks for more,
 /// its answer is passed on.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(5);
+/// One message to a server of tools, in bytes.
+pub const TOOL_REQUEST_BYTES_MAX: usize = 4 << 20;
+/// One answer of a server of tools, in bytes; it is held whole.
+pub const TOOL_ANSWER_BYTES_MAX: usize = 2 << 20;
+/// Tools of one server that can be allowed.
+pub const TOOLS_MAX: usize = 128;
+/// Tools that one server may describe, all pages together.
+pub const TOOLS_LISTED_MAX: usize = 512;
+/// Pages of such a list.
+pub const TOOL_PAGES_MAX: u32 = 16;
+/// Calls of tools that one dispatch makes at once; further ones wait.
+pub const TOOL_CALLS_AT_ONCE: usize = 4;
+/// Calls of tools that one dispatch may make in all.
+pub const TOOL_CALLS_MAX: u32 = 2_000;
+/// The arguments of a call that are told whole in the stream of its dispatch, in bytes.
+pub const TOOL_ARGUMENTS_TOLD_BYTES_MAX: usize = 8 << 10;
 /// Diagnostics that the gate writes into the stream of one dispatch.
 pub const DIAGNOSTICS_MAX: u32 = 32;
 
@@ -49,6 +65,8 @@ pub struct Limits {
     pub unread: Duration,
     /// To reach an endpoint at all. 10 s by default.
     pub connect: Duration,
+    /// For one request to a server of tools, a new session included. 2 min by default.
+    pub tool: Duration,
 }
 
 impl Default for Limits {
@@ -61,6 +79,7 @@ impl Default for Limits {
             idle: Duration::from_mins(5),
             unread: Duration::from_mins(5),
             connect: Duration::from_secs(10),
+            tool: Duration::from_mins(2),
         }
     }
 }

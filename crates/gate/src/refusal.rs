@@ -15,9 +15,13 @@ use crate::relay::Body;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error(
-        "the gate serves nothing here: use POST /v1/messages, /v1/messages/count_tokens, /v1/chat/completions, /v1/responses or /v1beta/models/MODEL:generateContent, :streamGenerateContent?alt=sse, :countTokens, or GET /v1/models, /v1beta/models or /health"
+        "the gate serves nothing here: use POST /v1/messages, /v1/messages/count_tokens, /v1/chat/completions, /v1/responses or /v1beta/models/MODEL:generateContent, :streamGenerateContent?alt=sse, :countTokens, or GET /v1/models, /v1beta/models or /health, or POST /mcp/NAME"
     )]
     NotFound,
+    #[error(
+        "this dispatch was given no tools of a server `{0}`: name it where the dispatch begins, as `tools=NAME`"
+    )]
+    NoTools(String),
     #[error("this path takes {allowed} requests only")]
     Method { allowed: &'static str },
     #[error("the request body is larger than {bytes_max} bytes: send less")]
@@ -67,7 +71,7 @@ pub(crate) enum Refusal {
 impl Refusal {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NoTools(_) => StatusCode::NOT_FOUND,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
@@ -91,6 +95,7 @@ impl Refusal {
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::NotFound => "not_found",
+            Self::NoTools(_) => "no_tools",
             Self::Method { .. } => "method_not_allowed",
             Self::TooLarge { .. } => "body_too_large",
             Self::TooSlow { .. } => "body_too_slow",

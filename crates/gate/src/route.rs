@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::broker::{Answers, Serving};
 use crate::demo;
 use crate::intake::{self, Taken};
+use crate::mcp;
 use crate::refusal::{Refusal, whole_json};
 use crate::relay::Body;
 use crate::talk::Wanted;
@@ -87,10 +88,12 @@ impl Call {
 }
 
 /// What a path is for.
-enum Route {
+enum Route<'a> {
     Health,
     Models,
     Call(Call),
+    /// The server of tools of this name is asked.
+    Tools(&'a str),
 }
 
 /// A model is asked for an answer.
@@ -107,10 +110,11 @@ pub(crate) async fn answer(
     serving: Arc<Serving>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
-    let route = route(request.method(), request.uri().path());
+    let uri = request.uri().clone();
+    let route = route(request.method(), uri.path());
     let api = match &route {
         Ok(Route::Call(call)) => call.api(),
-        Ok(Route::Health | Route::Models) | Err(_) => serving.caller.model_api,
+        Ok(Route::Health | Route::Models | Route::Tools(_)) | Err(_) => serving.caller.model_api,
     };
     let answered = match route {
         Ok(Route::Health) => {
@@ -118,6 +122,7 @@ pub(crate) async fn answer(
         }
         Ok(Route::Models) => Ok(models(&serving)),
         Ok(Route::Call(call)) => ask(&serving, call, request).await,
+        Ok(Route::Tools(name)) => mcp::answer(&serving, name, request).await,
         Err(refusal) => Err(refusal),
     };
     let refusal = match answered {
@@ -127,7 +132,7 @@ pub(crate) async fn answer(
     if let Refusal::Budget(used_up) = &refusal {
         serving.exhaust(used_up).await;
     } else if refusal.concerns_people() {
-        serving.tell(&refusal).await;
+        serving.tell(&refusal.to_string()).await;
     }
     let mut response = refusal.answer(api);
     match &refusal {
@@ -142,7 +147,7 @@ pub(crate) async fn answer(
     Ok(response)
 }
 
-fn route(method: &Method, path: &str) -> Result<Route, Refusal> {
+fn route<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Refusal> {
     let (route, allowed) = match path {
         "/health" => (Route::Health, "GET"),
         "/v1/models" | "/v1beta/models" => (Route::Models, "GET"),
@@ -150,6 +155,7 @@ fn route(method: &Method, path: &str) -> Result<Route, Refusal> {
         "/v1/messages/count_tokens" => (Route::Call(Call::CountTokens), "POST"),
         "/v1/chat/completions" => (Route::Call(Call::Chat), "POST"),
         "/v1/responses" => (Route::Call(Call::Responses), "POST"),
+        _ if path.starts_with("/mcp/") => (Route::Tools(&path["/mcp/".len()..]), "POST"),
         _ => {
             let named = path.strip_prefix("/v1beta/models/").and_then(|rest| rest.rsplit_once(':'));
             let call = named.and_then(|(_, method)| Call::of_gemini(method));
@@ -177,6 +183,7 @@ async fn ask(
     let ask = Ask { call, beta, headers: head.headers, body };
     match answers {
         Answers::Demo => demo::answer(serving, ask).await,
+        Answers::DemoIn(speaks) => demo::translated(serving, ask, speaks).await,
         Answers::Usual(upstream, endpoint) => upstream.answer(serving, endpoint, ask).await,
         Answers::Named(upstream, endpoint) => upstream.answer(serving, &endpoint, ask).await,
     }

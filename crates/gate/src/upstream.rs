@@ -43,18 +43,7 @@ pub(crate) struct Upstream {
 
 impl Upstream {
     pub(crate) fn new(limits: Limits) -> Result<Self, reqwest::Error> {
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy() // the environment configures nothing but `remit::config`
-            .referer(false)
-            .http1_only()
-            .http1_max_headers(HEADERS_MAX)
-            .tcp_nodelay(true)
-            .connect_timeout(limits.connect)
-            .user_agent(concat!("remit/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self { client, limits })
+        Ok(Self { client: client(&limits)?, limits })
     }
 
     /// The endpoint's answer, in the dialect of the caller.
@@ -282,6 +271,21 @@ impl Upstream {
         *response.headers_mut() = headers;
         response
     }
+}
+
+/// What calls everything outside: without redirects, repetition, or a word of the environment.
+pub(crate) fn client(limits: &Limits) -> Result<reqwest::Client, reqwest::Error> {
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .no_proxy() // the environment configures nothing but `remit::config`
+        .referer(false)
+        .http1_only()
+        .http1_max_headers(HEADERS_MAX)
+        .tcp_nodelay(true)
+        .connect_timeout(limits.connect)
+        .user_agent(concat!("remit/", env!("CARGO_PKG_VERSION")))
+        .build()
 }
 
 /// What is sent to an endpoint.

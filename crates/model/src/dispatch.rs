@@ -43,6 +43,9 @@ pub struct Dispatch {
     /// How much of models it may use.
     #[serde(default, skip_serializing_if = "Budget::is_unbounded")]
     pub budget: Budget,
+    /// The model that was chosen for it; the usual one of its runner where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// When it was accepted.
     pub created: Time,
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     CommitId, End, FailureCode, Label, Launcher, Mount, ProposalId, RunnerName, SandboxId,
-    SessionId, Time, TurnId, UserId, WorkspaceId,
+    ServerName, SessionId, Time, TurnId, UserId, WorkspaceId,
 };
 
 /// Where an entry stands in the stream of its dispatch: `<epoch>-<n>`.
@@ -231,6 +231,20 @@ pub enum Event {
         /// From the request to the last byte, in milliseconds.
         elapsed_ms: u64,
     },
+    /// The gate called a tool of a server behind it, or refused to. What the agent says of the same
+    /// call stands in its own `tool_call`; this is the word of who made it.
+    Brokered {
+        /// The server.
+        server: ServerName,
+        /// The tool, as the agent named it.
+        tool: String,
+        /// The arguments, as they were sent, possibly cut.
+        arguments: Value,
+        /// What came of it.
+        outcome: Brokered,
+        /// From the agent's request to the answer, in milliseconds.
+        elapsed_ms: u64,
+    },
     /// A change-set was committed to a workspace.
     Commit {
         /// The workspace.
@@ -308,6 +322,20 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         failure: Option<Failure>,
     },
+}
+
+/// What came of a call that the gate was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Brokered {
+    /// The tool answered.
+    Answered,
+    /// The tool answered that it failed.
+    Failed,
+    /// The dispatch may not call it. Nothing was sent.
+    Refused,
+    /// The server gave no answer that can be passed on; whether it did anything is not known.
+    Unanswered,
 }
 
 /// How a turn ended.

@@ -16,6 +16,7 @@ pub mod member;
 pub mod proposal;
 pub mod runner;
 pub mod session;
+pub mod tool;
 pub mod worker_wire;
 
 pub use budget::Budget;
@@ -34,8 +35,9 @@ pub use limit::Limits;
 pub use member::Role;
 pub use proposal::{Intent, Proposal, Standing};
 pub use runner::{
-    BadRunner, Install, LineRule, ModelApi, Permissions, Program, Protocol, Runner, RunnerName,
-    Tell,
+    BadRunner, Install, LineRule, McpForm, ModelApi, Permissions, Program, Protocol, Runner,
+    RunnerName, Tell,
 };
 pub use session::{Session, Turn};
 pub use time::Time;
+pub use tool::{ServerName, ToolEffect, ToolRef};

@@ -12,6 +12,8 @@ pub const EVENT_BYTES_MAX: usize = 256 << 10;
 pub const PROMPT_BYTES_MAX: usize = 1 << 20;
 /// The most workspaces of one dispatch.
 pub const MOUNTS_MAX: usize = 16;
+/// The most tools, or servers of tools, that one dispatch names.
+pub const TOOLS_MAX: usize = 64;
 /// The most events one dispatch may write; then it is ended.
 pub const EVENTS_MAX: u64 = 1_000_000;
 

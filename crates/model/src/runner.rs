@@ -38,7 +38,9 @@ pub struct Runner {
     pub install: Option<Install>,
     /// What is run for a new conversation. `{session}` stands for the agent's own session id (a UUID
     /// derived from ours), `{model}` for the model's name, `{permission}` for the word of
-    /// [`Permissions`], `{arch}` for `x64` or `arm64` and `{machine}` for `x86_64` or `aarch64`.
+    /// [`Permissions`], `{access}` for `rw`, `propose` or `ro`, `{api}` for the dialect of the endpoint
+    /// that answers, `{mcp}` for what [`McpForm::Each`] makes of the servers of tools, `{arch}` for
+    /// `x64` or `arm64` and `{machine}` for `x86_64` or `aarch64`.
     pub argv: Vec<String>,
     /// What is run to continue one; the same as `argv` where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,6 +58,9 @@ pub struct Runner {
     /// The words by which it is told whether to ask; absent: it cannot ask.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permissions: Option<Permissions>,
+    /// How it is told of the servers of tools (MCP) behind the gate; absent: it cannot call any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mcp: Option<McpForm>,
     /// Files written, read-only for the agent, below `/opt/settings` before it starts: settings that
     /// a workspace cannot change.
     #[serde(default)]
@@ -79,6 +84,17 @@ pub struct Permissions {
     pub auto: String,
     /// It asks before it changes something or runs a command.
     pub ask: String,
+}
+
+/// How an agent is told of the servers of tools behind the gate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum McpForm {
+    /// With its conversation, as the Agent Client Protocol has it.
+    Acp,
+    /// By `{mcp}` in its arguments and environment: this text once a server, separated by commas.
+    /// `{name}` stands for its name, `{url}` for its URL.
+    Each(String),
 }
 
 /// What one kind of line of a `jsonl` agent means.
@@ -207,6 +223,11 @@ pub enum BadRunner {
     /// Something can be installed, and nowhere to.
     #[error("`install` needs a `program` that is a relative folder")]
     Nowhere,
+    /// Only an agent that speaks ACP is told of servers of tools in it.
+    #[error(
+        "`mcp = \"acp\"` belongs to the protocol `acp`; others have `mcp = {{ each = \"…\" }}`"
+    )]
+    Mcp,
     /// Only a `jsonl` agent has rules for its lines, and it must have some.
     #[error("`lines` belongs to the protocol `jsonl`, which must have it")]
     Lines,
@@ -242,6 +263,9 @@ impl Runner {
         }
         if let Some(bad) = self.settings.keys().find(|path| !is_plain_path(path)) {
             return Err(BadRunner::Setting(shown(bad)));
+        }
+        if self.mcp == Some(McpForm::Acp) && self.protocol != Protocol::Acp {
+            return Err(BadRunner::Mcp);
         }
         if (self.protocol == Protocol::Jsonl) == self.lines.is_empty() {
             return Err(BadRunner::Lines);

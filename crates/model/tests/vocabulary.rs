@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use model::event::{
-    Diff, Failure, HeldReason, PermissionOption, PlanStep, Refusal, ToolKind, ToolStatus,
+    Brokered, Diff, Failure, HeldReason, PermissionOption, PlanStep, Refusal, ToolKind, ToolStatus,
     TurnOutcome,
 };
 use model::{
@@ -117,6 +117,13 @@ fn first_turn() -> Vec<Event> {
             output_tokens: 40,
             elapsed_ms: 12,
         },
+        Event::Brokered {
+            server: "knowledge".parse().expect("a name"),
+            tool: text("search"),
+            arguments: json!({"query": "hi"}),
+            outcome: Brokered::Answered,
+            elapsed_ms: 3,
+        },
         say("wrote it."),
     ]
 }
@@ -211,6 +218,7 @@ fn name(event: &Event) -> &'static str {
         Event::PermissionAsked { .. } => "permission_asked",
         Event::PermissionAnswered { .. } => "permission_answered",
         Event::Usage { .. } => "usage",
+        Event::Brokered { .. } => "brokered",
         Event::Commit { .. } => "commit",
         Event::Refused { .. } => "refused",
         Event::Held { .. } => "held",
@@ -223,7 +231,7 @@ fn name(event: &Event) -> &'static str {
 }
 
 /// How many arms [`name`] has.
-const NAMES: usize = 22;
+const NAMES: usize = 23;
 
 #[test]
 fn every_event_has_a_sample_under_the_name_that_is_sent() {

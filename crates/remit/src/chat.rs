@@ -26,6 +26,10 @@ pub(crate) struct Ask {
     pub(crate) workspace: Option<String>,
     /// `auto` or `ask`.
     pub(crate) permissions: Option<String>,
+    /// The tools behind the gate, as `SERVER` or `SERVER.TOOL`, separated by commas.
+    pub(crate) tools: Option<String>,
+    /// The model that is chosen for it.
+    pub(crate) model: Option<String>,
     /// Whether the runner may be one that did not pass its test.
     pub(crate) untested: bool,
     /// What models a new sandbox may use.
@@ -41,6 +45,8 @@ impl Ask {
             ("runner", self.runner.as_deref()),
             ("workspace", self.workspace.as_deref()),
             ("permissions", self.permissions.as_deref()),
+            ("tools", self.tools.as_deref()),
+            ("model", self.model.as_deref()),
             ("untested", self.untested.then_some("true")),
             ("budget_requests", requests.as_deref()),
             ("budget_tokens", tokens.as_deref()),

@@ -12,7 +12,7 @@ use clap_complete::Shell;
 use crate::exit;
 
 pub(crate) use hand::{Hand, Outside, TokenFile};
-pub(crate) use verb::{Dispatch, Inbox, Key, Runner, Session, Ws};
+pub(crate) use verb::{Dispatch, Inbox, Key, Runner, Session, Tool, Ws};
 
 /// Runs untrusted agents in sandboxes over git folders.
 ///
@@ -70,6 +70,9 @@ pub(crate) enum Command {
     /// List, install and test what drives agents.
     #[command(subcommand, after_help = examples::RUNNER)]
     Runner(Runner),
+    /// List the tools that agents may be given.
+    #[command(subcommand)]
+    Tool(Tool),
     /// Read and decide what waits for a person.
     #[command(subcommand, after_help = examples::INBOX)]
     Inbox(Inbox),
@@ -168,6 +171,10 @@ pub(crate) struct Run {
     pub(crate) permissions: Option<String>,
     #[command(flatten)]
     pub(crate) budget: Budget,
+    /// A server of tools that the agent may call, or one tool of it; may be given several times
+    /// (`remit tool ls`).
+    #[arg(long = "tool", value_name = "SERVER[.TOOL]")]
+    pub(crate) tools: Vec<String>,
     /// The conversation to continue.
     #[arg(long, value_name = "ID")]
     pub(crate) session: Option<String>,
@@ -255,6 +262,7 @@ impl Cli {
             Command::Runner(verb) => (None, verb.server()),
             Command::Inbox(verb) => (None, Some(verb.server())),
             Command::Usage(asked) => (None, Some(&asked.server)),
+            Command::Tool(Tool::Ls { server }) => (None, Some(server)),
             Command::Key(verb) => (None, Some(verb.server())),
             Command::Login { server } => (None, Some(server)),
             Command::Demo

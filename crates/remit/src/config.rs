@@ -79,6 +79,36 @@ pub(crate) struct Config {
     values: BTreeMap<&'static str, Value>,
     /// The model endpoints beside the first, by name: `[model.NAME]` of a file.
     endpoints: BTreeMap<String, (NamedEndpoint, Origin)>,
+    /// The servers of tools, by name: `[mcp.NAME]` of a file.
+    servers: BTreeMap<String, NamedServer>,
+}
+
+/// A server of tools of a file.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NamedServer {
+    pub(crate) url: String,
+    #[serde(default)]
+    pub(crate) about: String,
+    /// The path of a file that holds its key.
+    #[serde(default)]
+    pub(crate) key_file: Option<PathBuf>,
+    #[serde(default)]
+    pub(crate) header: Option<String>,
+    #[serde(default)]
+    pub(crate) reads: Vec<String>,
+    #[serde(default)]
+    pub(crate) acts: Vec<String>,
+    #[serde(default)]
+    pub(crate) untrusted: bool,
+}
+
+impl NamedServer {
+    /// Its key, read from its file.
+    pub(crate) fn key(&self, name: &str) -> Result<Option<String>, Failed> {
+        let read = |path: &PathBuf| secret_file(path, &format!("mcp.{name}.key_file"));
+        self.key_file.as_ref().map(read).transpose()
+    }
 }
 
 /// A setting as it is shown.
@@ -168,7 +198,7 @@ impl Config {
         }
         let (data, origin) = surroundings.data();
         values.insert("server.data", Value { text: data.to_string_lossy().into_owned(), origin });
-        let mut config = Self { values, endpoints: BTreeMap::new() };
+        let mut config = Self { values, endpoints: BTreeMap::new(), servers: BTreeMap::new() };
         for path in surroundings.files.iter().rev() {
             config.add_file(path)?;
         }
@@ -195,13 +225,17 @@ impl Config {
             };
             for (name, value) in settings {
                 let key = format!("{section}.{name}");
-                if let (true, toml::Value::Table(endpoint)) = (section == "model", value) {
-                    let endpoint =
-                        endpoint.clone().try_into().map_err(|problem: toml::de::Error| {
-                            bad(format!("`[{key}]` in {origin}: {}", problem.message()))
-                        })?;
-                    self.endpoints.insert(name.clone(), (endpoint, origin.clone()));
-                    continue;
+                match (section.as_str(), value) {
+                    ("model", toml::Value::Table(table)) => {
+                        let endpoint = named(table, &key, &origin)?;
+                        self.endpoints.insert(name.clone(), (endpoint, origin.clone()));
+                        continue;
+                    }
+                    ("mcp", toml::Value::Table(table)) => {
+                        self.servers.insert(name.clone(), named(table, &key, &origin)?);
+                        continue;
+                    }
+                    _ => {}
                 }
                 let text = as_text(value).ok_or_else(|| {
                     bad(format!("`{key}` in {origin} is neither text, number, true or false, nor list of texts"))
@@ -275,6 +309,11 @@ impl Config {
         self.endpoints.iter().map(|(name, (endpoint, _))| (name, endpoint))
     }
 
+    /// The servers of tools.
+    pub(crate) fn servers(&self) -> impl Iterator<Item = (&String, &NamedServer)> {
+        self.servers.iter()
+    }
+
     /// The folder that holds everything.
     pub(crate) fn data(&self) -> PathBuf {
         PathBuf::from(self.text("server.data").unwrap_or("."))
@@ -306,6 +345,17 @@ impl std::fmt::Debug for Config {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.shown().into_iter().map(|row| (row.key, row.value))).finish()
     }
+}
+
+/// A table of a file that has a name of its own. Nothing of it is repeated where it is wrong.
+fn named<T: serde::de::DeserializeOwned>(
+    table: &toml::Table,
+    key: &str,
+    origin: &Origin,
+) -> Result<T, Failed> {
+    table.clone().try_into().map_err(|problem: toml::de::Error| {
+        bad(format!("`[{key}]` in {origin}: {}", problem.message()))
+    })
 }
 
 fn as_text(value: &toml::Value) -> Option<String> {
@@ -465,6 +515,19 @@ mod tests {
         assert!(!format!("{config:?} {endpoint:?}").contains("canary"));
         assert!(refused("[model.big]\nurl = \"u\"", &[]).contains("model.big"));
         let with_key = "[model.big]\nurl = \"u\"\nname = \"n\"\nkey = \"canary\"";
+        assert!(!refused(with_key, &[]).contains("canary"), "a misplaced key is not repeated");
+    }
+
+    #[test]
+    fn a_file_names_servers_of_tools() {
+        let file = "[mcp.tracker]\nurl = \"u\"\nreads = [\"search\"]\nuntrusted = true";
+        let config = load(file, &[], vec![]).expect("valid");
+        let (name, server) = config.servers().next().expect("a server");
+        assert_eq!((name.as_str(), server.url.as_str()), ("tracker", "u"));
+        assert!(server.untrusted && server.acts.is_empty());
+        assert!(refused("[mcp.tracker]\nurl = \"u\"\ntools = []", &[]).contains("mcp.tracker"));
+        assert!(refused("[mcp]\nurl = \"u\"", &[]).contains("mcp.url"));
+        let with_key = "[mcp.tracker]\nurl = \"u\"\nkey = \"canary\"";
         assert!(!refused(with_key, &[]).contains("canary"), "a misplaced key is not repeated");
     }
 

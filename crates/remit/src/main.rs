@@ -117,6 +117,7 @@ async fn obey(cli: Cli, config: Config, surroundings: Surroundings) -> anyhow::R
         Command::Session(verb) => command::session::run(&config, verb, json).await?,
         Command::Login { .. } => command::login::run(&config, json).await?,
         Command::Inbox(verb) => command::inbox::run(&config, verb, json).await?,
+        Command::Tool(verb) => command::tool::run(&config, verb, json).await?,
         Command::Key(verb) => command::key::run(&config, verb, json).await?,
         Command::Usage(asked) => command::usage::run(&config, asked, json).await?,
         Command::Ws(verb) => return command::ws::run(&config, verb, json).await,

@@ -15,7 +15,7 @@ use engine::proposal::{self, Drafts, Inbox};
 use engine::remote::Outside;
 use engine::runner::builtin_runners;
 use engine::task::{TaskKind, Tasks};
-use gate::{Broker, DayBudgets, Endpoint, EndpointParts, Price, Secret, Setup};
+use gate::{Broker, DayBudgets, Endpoint, EndpointParts, Price, Secret, ServerParts, Setup};
 use knowledge::Knowledge;
 use model::{Budget, Limits, ModelApi, Program, Runner, RunnerName};
 use server::{BasePath, Defaults, Hosts, Links};
@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 
 use crate::backend;
 use crate::command;
-use crate::config::{Config, NamedEndpoint, NamedPrice};
+use crate::config::{Config, NamedEndpoint, NamedPrice, NamedServer};
 use crate::descriptors::{self, Share};
 use crate::exit::{Exit, Failed};
 use crate::outside;
@@ -68,7 +68,8 @@ impl Server {
         let Storage { ledger, workspaces } = storage.clone();
         let backend = backend::build(config, &data, &work, clock.clone())?;
         let isolates = backend.fingerprint().isolates;
-        let gate = Arc::new(broker(config, &work, ledger.clone())?);
+        let knowledge = Knowledge::new(workspaces.clone());
+        let gate = Arc::new(broker(config, knowledge.clone(), &work, ledger.clone())?);
         let runners = runners(&data)?;
         let settings = settings(config, share.live, &runners, &data)?;
         let model = gate.model(&runners[&settings.runner]);
@@ -108,7 +109,7 @@ impl Server {
             ledger: ledger.clone(),
             usage: ledger.clone(),
             directory: ledger.clone(),
-            knowledge: Knowledge::new(workspaces.clone()),
+            knowledge,
             proposals: ledger.clone(),
             inbox: inbox(&storage, life, &work),
             outside: Outside::new(reach, workspaces.clone(), work.clone(), Arc::new(RandomIds)),
@@ -203,15 +204,23 @@ fn make_data(data: &Path) -> anyhow::Result<std::path::PathBuf> {
 }
 
 /// The gate's broker, with the endpoint that is configured; with none, the demo model answers.
-fn broker(config: &Config, tasks: &Tasks, book: Arc<dyn UsageBook>) -> anyhow::Result<Broker> {
+fn broker(
+    config: &Config,
+    knowledge: Knowledge,
+    tasks: &Tasks,
+    book: Arc<dyn UsageBook>,
+) -> anyhow::Result<Broker> {
     let named = config.endpoints().map(|(name, endpoint)| named(name, endpoint));
     let endpoints = endpoint(config)?.map(Ok).into_iter().chain(named).collect::<Result<_, _>>()?;
+    let servers = config.servers().map(|(name, it)| tools(name, it)).collect::<Result<_, _>>()?;
     let setup = Setup {
         endpoints,
         budgets: DayBudgets {
             person: budget(config, "person_day"),
             everybody: budget(config, "server_day"),
         },
+        servers,
+        knowledge: Some(knowledge),
         limits: gate::Limits::default(),
         tasks: tasks.clone(),
         clock: Arc::new(SystemClock),
@@ -219,6 +228,22 @@ fn broker(config: &Config, tasks: &Tasks, book: Arc<dyn UsageBook>) -> anyhow::R
         book,
     };
     Ok(Broker::new(setup)?)
+}
+
+/// A server of tools of a file, checked.
+fn tools(name: &str, server: &NamedServer) -> Result<gate::Server, Failed> {
+    let parts = ServerParts {
+        name: name.to_owned(),
+        about: server.about.clone(),
+        url: server.url.clone(),
+        key: server.key(name)?.map(Secret::new),
+        header: server.header.clone(),
+        reads: server.reads.clone(),
+        acts: server.acts.clone(),
+        untrusted: server.untrusted,
+    };
+    let checked = gate::Server::new(parts);
+    checked.map_err(|problem| Failed::new(Exit::Config, problem.to_string()))
 }
 
 /// The endpoint that is configured, checked.

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use engine::dispatcher::{Ask, Begin, DispatchError, Message, MountWish, WorkspaceKey};
 use model::invocation::{Entrypoint, Invocation, StartRef};
-use model::{Launcher, Mode, Session};
+use model::{Launcher, Mode, Session, ToolRef};
 use tracing::error;
 
 use crate::access::Caller;
@@ -15,7 +15,7 @@ use crate::invocations::Chosen;
 use crate::problem::{
     CONFLICT, INTERNAL, INVALID, NOT_CONFORMANT, NOT_FOUND, Problem, REUSED_KEY,
     RUNNER_NOT_INSTALLED, RUNNER_NOT_TESTED, TOO_LARGE, TOO_MANY, UNAVAILABLE, UNKNOWN_DISPATCH,
-    UNKNOWN_RUNNER, UNKNOWN_SESSION, UNKNOWN_WORKSPACE, UNTRUSTED_WRITE,
+    UNKNOWN_RUNNER, UNKNOWN_SESSION, UNKNOWN_TOOL, UNKNOWN_WORKSPACE, UNTRUSTED_WRITE,
 };
 
 /// A chat as something said in a conversation.
@@ -37,8 +37,17 @@ pub(crate) fn message(
         limits: None,
         permission: choice.permissions,
         budget,
+        model: choice.model,
+        tools: choice.tools.map(|named| tools(named.split(','))).transpose()?,
         untested: untested(choice.untested),
     })
+}
+
+/// The tools that are named; empty names count for nothing.
+fn tools<'a>(named: impl Iterator<Item = &'a str>) -> Result<Vec<ToolRef>, Problem> {
+    let named = named.map(str::trim).filter(|named| !named.is_empty());
+    let named = named.map(str::parse::<ToolRef>);
+    named.collect::<Result<_, _>>().map_err(|bad| Problem::new(INVALID, bad.to_string()))
 }
 
 /// A `unit.v1` as a dispatch.
@@ -74,7 +83,8 @@ pub(crate) async fn dispatch(
         begin,
         turn: None,
         context: invocation.context,
-        tools: invocation.tools,
+        tools: tools(invocation.tools.iter().map(String::as_str))?,
+        model: chosen.model,
         limits: None,
         permission: chosen.permissions.unwrap_or_default(),
         budget,
@@ -117,6 +127,7 @@ impl From<DispatchError> for Problem {
                 let _written = write!(words, "; GET /agent/runners lists them");
                 Self::new(UNKNOWN_RUNNER, words)
             }
+            DispatchError::UnknownTool(_) => told(UNKNOWN_TOOL),
             DispatchError::RunnerNotInstalled { .. } => told(RUNNER_NOT_INSTALLED),
             DispatchError::RunnerNotTested { .. } => told(RUNNER_NOT_TESTED),
             DispatchError::UnknownWorkspace(_) => told(UNKNOWN_WORKSPACE),
@@ -125,6 +136,8 @@ impl From<DispatchError> for Problem {
             DispatchError::UnknownPlan { .. }
             | DispatchError::PromptEmpty
             | DispatchError::CannotAsk(_)
+            | DispatchError::CannotCall(_)
+            | DispatchError::UnknownModel(_)
             | DispatchError::NoSuchOption { .. }
             | DispatchError::Mounts
             | DispatchError::Limit { .. } => told(INVALID),

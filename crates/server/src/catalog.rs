@@ -15,7 +15,7 @@ use crate::access::Caller;
 use crate::api::Api;
 use crate::body::JsonBody;
 use crate::problem::{INTERNAL, INVALID, INVALID_KEY, Problem, UNKNOWN_RUNNER};
-use crate::views::{self, RunnerView};
+use crate::views::{self, RunnerView, ToolServerView};
 
 /// That the server lives.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -75,6 +75,19 @@ pub(crate) async fn models(State(api): State<Api>) -> Json<Models> {
         streaming_model: model.clone(),
         meeting_model: None,
     })
+}
+
+/// What agents may be given.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ToolServers {
+    /// By name.
+    servers: Vec<ToolServerView>,
+}
+
+/// The servers of tools that a dispatch may be given.
+pub(crate) async fn tools(State(api): State<Api>) -> Json<ToolServers> {
+    let servers = api.dispatcher.servers();
+    Json(ToolServers { servers: servers.iter().map(views::tool_server).collect() })
 }
 
 /// Keeps what a test of a runner found.

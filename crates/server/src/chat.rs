@@ -45,6 +45,11 @@ pub(crate) struct Choice {
     pub(crate) workspace: Option<String>,
     /// Whether the agent asks before it acts: `auto` or `ask`.
     pub(crate) permissions: Option<Permission>,
+    /// The tools behind the gate that the agent may call: `SERVER` or `SERVER.TOOL`, separated by
+    /// commas; empty: none.
+    pub(crate) tools: Option<String>,
+    /// The model: `endpoint/model`, or one of the demo model.
+    pub(crate) model: Option<String>,
     /// Whether a runner may be taken that did not pass its test.
     #[serde(default)]
     pub(crate) untested: bool,

@@ -28,6 +28,8 @@ const IDEMPOTENCY_KEY_BYTES_MAX: usize = 200;
 pub(crate) struct Chosen {
     /// Whether the agent asks before it acts: `auto` or `ask`.
     pub(crate) permissions: Option<Permission>,
+    /// The model: `endpoint/model`, or one of the demo model.
+    pub(crate) model: Option<String>,
     /// Whether a runner may be taken that did not pass its test.
     #[serde(default)]
     pub(crate) untested: bool,

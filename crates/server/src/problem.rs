@@ -66,6 +66,7 @@ kinds! {
     MALFORMED = BAD_REQUEST { code: "malformed-request", title: "The request cannot be read" }
     INVALID = UNPROCESSABLE_ENTITY { code: "invalid-request", title: "The request is not valid" }
     UNKNOWN_RUNNER = UNPROCESSABLE_ENTITY { code: "unknown-runner", title: "There is no such runner" }
+    UNKNOWN_TOOL = UNPROCESSABLE_ENTITY { code: "unknown-tool", title: "There is no such tool" }
     RUNNER_NOT_INSTALLED = UNPROCESSABLE_ENTITY { code: "runner-not-installed", title: "The runner is not installed on this server" }
     RUNNER_NOT_TESTED = UNPROCESSABLE_ENTITY { code: "runner-not-tested", title: "The runner did not pass its test on this server" }
     TIMED_OUT = REQUEST_TIMEOUT { code: "timed-out", title: "The request came too slowly" }
@@ -249,7 +250,9 @@ impl From<Reason> for Problem {
                 Self::new(UNDER_SCOPED, reason.to_string())
             }
             Reason::RoleTooLow => Self::new(ROLE_TOO_LOW, reason.to_string()),
-            Reason::UntrustedMayNotWrite => Self::new(UNTRUSTED_WRITE, reason.to_string()),
+            Reason::UntrustedMayNotWrite
+            | Reason::UntrustedMayNotCall
+            | Reason::ProposerMayNotAct => Self::new(UNTRUSTED_WRITE, reason.to_string()),
             Reason::NotYours => Self::plain(NOT_FOUND),
         }
     }

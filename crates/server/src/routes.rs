@@ -225,6 +225,8 @@ routes! {
     Get    "/agent/models"                    ReadCatalog   => catalog::models;
     /// What drives agents, and what each passed.
     Get    "/agent/runners"                   ReadCatalog   => catalog::runners;
+    /// The servers of tools that agents may be given, and what may be called of each.
+    Get    "/agent/tools"                     ReadCatalog   => catalog::tools;
     /// Say something in a conversation; the answer is the turn as it goes on. A repeated `turn_id`
     /// never runs twice.
     Post   "/agent/chat"                      StartDispatch => chat::say;

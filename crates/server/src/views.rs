@@ -1,14 +1,15 @@
 //! What outsiders are shown of the nouns. Decides nothing.
 
-use engine::port::{Key, Person, Record, Usage};
+use engine::port::{Key, Person, Record, ToolServer, Usage};
 use engine::runner::tested::{Report, Tested, Verdict, definition};
 use model::{
     Budget, DispatchId, End, EventId, InputTrust, KeyId, Label, Launcher, ModelApi, Mount,
-    Protocol, Runner, RunnerName, Session, SessionId, State, Time, Trigger, TurnId, UserId,
+    Protocol, Runner, RunnerName, ServerName, Session, SessionId, State, Time, ToolEffect, Trigger,
+    TurnId, UserId,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
-use trust::Scope;
+use trust::{Scope, Stands};
 
 /// A time as RFC 3339, in UTC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -55,6 +56,10 @@ pub(crate) struct DispatchView {
     prompt: String,
     /// The workspaces as mounted.
     workspaces: Vec<Mount>,
+    /// The tools behind the gate that it may call.
+    tools: Vec<String>,
+    /// The model that was chosen for it; null for the usual one.
+    model: Option<String>,
     /// What it had read when it began.
     label: Label,
     /// Where it stands.
@@ -135,6 +140,8 @@ pub(crate) fn dispatch(record: &Record, used: &Usage) -> DispatchView {
         turn: turn.clone(),
         prompt: prompt.to_owned(),
         workspaces: dispatch.mounts.clone(),
+        tools: dispatch.tools.clone(),
+        model: dispatch.model.clone(),
         label: dispatch.label.clone(),
         state,
         stop_reason,
@@ -213,6 +220,7 @@ pub(crate) fn session(session: &Session) -> SessionView {
 /// What drives an agent.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Runner")]
+#[expect(clippy::struct_excessive_bools, reason = "the documented names on the wire")]
 pub struct RunnerView {
     /// Its name.
     name: RunnerName,
@@ -230,6 +238,8 @@ pub struct RunnerView {
     install: Option<String>,
     /// Whether it can be told to ask before it acts.
     permissions: bool,
+    /// Whether it can be given tools behind the gate.
+    mcp: bool,
     /// Stands for its whole definition: another one is another runner.
     definition: String,
     /// Whether it may be picked.
@@ -249,9 +259,48 @@ pub fn runner(runner: &Runner, tested: &Tested) -> RunnerView {
         installed: engine::runner::is_installed(runner),
         install: runner.install.as_ref().map(|_| format!("remit runner install {}", runner.name)),
         permissions: runner.permissions.is_some(),
+        mcp: runner.mcp.is_some(),
         definition: definition(runner),
         passed: matches!(tested.verdict(runner), Verdict::Own | Verdict::Passed),
         test: tested.report(runner),
+    }
+}
+
+/// A server of tools behind the gate.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ToolServer")]
+pub(crate) struct ToolServerView {
+    /// What it is called.
+    name: ServerName,
+    /// For people, one line.
+    about: String,
+    /// Whether it stands in this program.
+    built_in: bool,
+    /// Whether what began with input from outside may ask it.
+    untrusted: bool,
+    /// What may be called of it.
+    tools: Vec<ToolView>,
+}
+
+/// A tool of a server behind the gate.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Tool")]
+pub(crate) struct ToolView {
+    /// Its name.
+    name: String,
+    /// Whether it only looks something up.
+    effect: ToolEffect,
+}
+
+pub(crate) fn tool_server(server: &ToolServer) -> ToolServerView {
+    let tool =
+        |(name, effect): &(String, ToolEffect)| ToolView { name: name.clone(), effect: *effect };
+    ToolServerView {
+        name: server.name.clone(),
+        about: server.about.clone(),
+        built_in: server.stands == Stands::Inside,
+        untrusted: server.stands != Stands::Outside { untrusted: false },
+        tools: server.tools.iter().map(tool).collect(),
     }
 }
 

@@ -210,6 +210,12 @@ pub enum Reason {
     /// What came from outside may never write.
     #[error("what was started by input from outside may only read or propose")]
     UntrustedMayNotWrite,
+    /// What came from outside may not ask a server outside that was not opened to it.
+    #[error("what was started by input from outside may not call it")]
+    UntrustedMayNotCall,
+    /// What may only read or propose here may not act elsewhere.
+    #[error("what may only read or propose may not call tools that change something outside")]
+    ProposerMayNotAct,
     /// A key may not make a key that can do more than itself.
     #[error("a key cannot give away more than it has")]
     MoreThanOwn,

@@ -204,6 +204,7 @@ mod tests {
             limits: Limits::default(),
             permission: model::Permission::Auto,
             budget: model::Budget::default(),
+            model: None,
             created: Time::from_ms(5_000),
         }
     }

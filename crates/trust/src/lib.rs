@@ -5,6 +5,8 @@
 
 pub mod authorize;
 pub mod claims;
+pub mod tools;
 
 pub use authorize::{Action, Decision, MountAsk, Principal, Reason, Scope, authorize};
 pub use claims::{Actor, Claims, Issuance};
+pub use tools::{Reach, Stands};

@@ -142,6 +142,9 @@ function after(state: State, key: string, at: number, event: Event): State {
         },
       };
     }
+    // The gate's word on a call that the agent tells of itself: in the list of events, and nowhere twice.
+    case 'brokered':
+      return state;
     case 'commit': {
       const { workspace, commit, changed, paths } = event;
       const more = { ...state, commits: state.commits + 1 };

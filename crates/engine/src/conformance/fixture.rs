@@ -88,6 +88,7 @@ pub fn new_dispatch(ids: &Ids, subject: UserId, turn: &str, ms: u64) -> NewDispa
         limits: Limits::default(),
         permission: model::Permission::Auto,
         budget: model::Budget::default(),
+        model: None,
         created: at(ms),
     };
     debug_assert_eq!(dispatch.trigger.input_trust(), InputTrust::Trusted);

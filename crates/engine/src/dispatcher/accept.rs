@@ -95,6 +95,9 @@ impl Dispatcher {
         if begins && ask.untested == Untested::Refuse {
             self.check_tested(runner)?;
         }
+        if let Some(unknown) = ask.model.as_ref().filter(|model| !parts.gate.has_model(model)) {
+            return Err(DispatchError::UnknownModel(unknown.chars().take(64).collect()));
+        }
         if ask.permission == Permission::Ask && runner.permissions.is_none() {
             return Err(DispatchError::CannotAsk(ask.runner));
         }
@@ -186,6 +189,7 @@ impl Dispatcher {
         registration: Registration,
     ) -> Result<Turn, DispatchError> {
         let mounts = self.mounts(&checked.ask).await?;
+        self.check_tools(&checked.ask, &mounts)?;
         let (subject, live_max) = (checked.ask.subject, checked.person.concurrent_max);
         let place = self.world.places.enter(dispatch, subject, live_max).map_err(too_many)?;
         if place.ahead().is_some() {
@@ -250,10 +254,11 @@ impl Dispatcher {
             start,
             session,
             context: ask.context.clone(),
-            tools: ask.tools.clone(),
+            tools: ask.tools.iter().map(ToString::to_string).collect(),
             limits: ask.limits.clone().unwrap_or_else(|| parts.settings.limits.clone()),
             permission: ask.permission,
             budget: parts.settings.budget.within(ask.budget),
+            model: ask.model.clone(),
             created: now,
         };
         let token = parts.ids.uuid().to_string();
@@ -370,7 +375,12 @@ fn idempotency(checked: &Checked) -> Option<Idempotency> {
     let of_turn = || format!("turn:{turn}");
     let fresh = session.is_none() && ask.turn.is_some();
     let key = ask.idempotency.clone().or_else(|| fresh.then(of_turn))?;
-    let asked = format!("{:?}", (&ask.runner, &ask.mounts, &ask.begin, ask.trigger, prompt));
+    let asked = (&ask.runner, &ask.mounts, &ask.begin, ask.trigger, prompt);
+    // What names neither tools nor a model is the same request as ever.
+    let asked = match (&*ask.tools, &ask.model) {
+        ([], None) => format!("{asked:?}"),
+        chosen => format!("{:?}", (asked, chosen)),
+    };
     let request = Sha256::digest(asked.as_bytes()).into();
     Some(Idempotency { subject: ask.subject, key, request })
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use model::invocation::Context;
 use model::limit::{MOUNTS_MAX, PROMPT_BYTES_MAX};
 use model::{
-    Budget, Launcher, Limits, Mode, Permission, RunnerName, SessionId, Trigger, TurnId, UserId,
-    WorkspaceId, WorkspaceName,
+    Budget, Launcher, Limits, Mode, Permission, RunnerName, SessionId, ToolRef, Trigger, TurnId,
+    UserId, WorkspaceId, WorkspaceName,
 };
 use trust::Principal;
 
@@ -89,8 +89,10 @@ pub struct Ask {
     pub turn: Option<TurnId>,
     /// What triggered it, as it was told.
     pub context: Context,
-    /// The tools it may call.
-    pub tools: Vec<String>,
+    /// The tools behind the gate that it may call.
+    pub tools: Vec<ToolRef>,
+    /// The model that is chosen for it; the usual one where absent.
+    pub model: Option<String>,
     /// What it may use; the server's usual limits where absent.
     pub limits: Option<Limits>,
     /// Whether its agent asks before it acts.
@@ -126,6 +128,12 @@ pub struct Message {
     pub permission: Option<Permission>,
     /// How much of models a fresh sandbox may use; never more than the server allows.
     pub budget: Budget,
+    /// The tools behind the gate that the agent of a fresh sandbox may call; those of the conversation
+    /// that there still are, where absent.
+    pub tools: Option<Vec<ToolRef>>,
+    /// The model that is chosen for the agent of a fresh sandbox; that of the conversation, if there
+    /// still is one, where absent.
+    pub model: Option<String>,
     /// What to do about a runner that did not pass its test.
     pub untested: Untested,
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{DispatchId, RunnerName, SessionId};
+use model::{DispatchId, RunnerName, SessionId, ToolRef};
 
 use crate::port::LedgerError;
 use crate::workspaces::WorkspacesError;
@@ -46,6 +46,17 @@ pub enum DispatchError {
         "the runner `{0}` cannot ask before it acts; leave `permissions=ask` out, or choose another"
     )]
     CannotAsk(RunnerName),
+    /// No model of that name can be chosen here.
+    #[error("there is no model `{0}` here; name one of an endpoint, as `endpoint/model`, or none")]
+    UnknownModel(String),
+    /// The agent was given tools behind the gate, and cannot call any.
+    #[error(
+        "the runner `{0}` cannot call tools behind the gate (MCP); name none, or choose another"
+    )]
+    CannotCall(RunnerName),
+    /// No server of tools is called so, or it has no such tool that may be called.
+    #[error("there is no tool `{0}`; GET /agent/tools lists those that this server allows")]
+    UnknownTool(ToolRef),
     /// The subject has no workspace of that id or name.
     #[error("there is no workspace `{0}`")]
     UnknownWorkspace(String),

@@ -9,6 +9,7 @@ pub(crate) mod live;
 pub(crate) mod places;
 pub mod queue;
 mod resolve;
+pub(crate) mod tools;
 
 use std::collections::BTreeMap;
 use std::future::Future;

@@ -19,11 +19,17 @@ impl Dispatcher {
             Some(session) => parts.ledger.session(session).await?,
             None => None,
         };
+        let said =
+            message.permission.is_some() && message.tools.is_some() && message.model.is_some();
         let before = match known.as_ref().and_then(|known| known.dispatch) {
-            Some(before) if message.permission.is_none() => parts.ledger.record(before).await?,
+            Some(before) if !said => parts.ledger.record(before).await?,
             _ => None,
         };
-        let before = before.map(|before| before.dispatch.permission);
+        let before = before.map(|before| before.dispatch);
+        let tools = message.tools.or(before.as_ref().map(|before| self.known_tools(&before.tools)));
+        let known_model = || before.as_ref()?.model.clone().filter(|it| parts.gate.has_model(it));
+        let model = message.model.or_else(known_model);
+        let before = before.map(|before| before.permission);
         let runner = runner
             .or(known.map(|known| known.runner))
             .unwrap_or_else(|| parts.settings.runner.clone());
@@ -41,7 +47,8 @@ impl Dispatcher {
             begin,
             turn,
             context: model::invocation::Context::default(),
-            tools: vec![],
+            tools: tools.unwrap_or_default(),
+            model,
             limits: message.limits,
             permission: message.permission.or(before).unwrap_or_default(),
             budget: message.budget,
@@ -68,7 +75,8 @@ impl Dispatcher {
             begin: Begin::Session { session: before.session, prompt },
             turn,
             context: model::invocation::Context::default(),
-            tools: before.tools,
+            tools: self.known_tools(&before.tools),
+            model: before.model.filter(|it| self.world.parts.gate.has_model(it)),
             limits: Some(before.limits),
             permission: before.permission,
             budget: before.budget,

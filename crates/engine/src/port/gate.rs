@@ -3,8 +3,12 @@
 use std::fmt::Debug;
 
 use async_trait::async_trait;
-use model::{Budget, DispatchId, Event, ModelApi, Runner, RunnerName, TurnId, UserId};
+use model::{
+    Budget, DispatchId, Event, ModelApi, Mount, Runner, RunnerName, ServerName, ToolEffect,
+    ToolRef, TurnId, UserId,
+};
 use tokio::sync::mpsc;
+use trust::{Decision, Reach, Stands};
 
 use super::backend::Door;
 
@@ -19,6 +23,14 @@ pub struct Caller {
     pub runner: RunnerName,
     /// The dialect the runner speaks to models.
     pub model_api: ModelApi,
+    /// The workspaces as they are mounted.
+    pub mounts: Vec<Mount>,
+    /// The model that was chosen for it; the usual one where absent.
+    pub model: Option<String>,
+    /// The tools it was given; of these, it may call those that its reach allows.
+    pub tools: Vec<ToolRef>,
+    /// What decides which tools it may call.
+    pub reach: Reach,
     /// How much of models it may use.
     pub budget: Budget,
     /// Where the gate says what happened. Bounded: when it is full, the gate waits, and with it the
@@ -29,10 +41,33 @@ pub struct Caller {
 /// What the gate says.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Report {
-    /// What belongs into the stream: `Usage`, `Diagnostic`.
+    /// What belongs into the stream: `Usage`, `Brokered`, `Diagnostic`.
     Event(Event),
     /// A budget is used up, so the turn must end; which one and what next, for people.
     Exhausted(String),
+}
+
+/// A server of tools behind the gate, as whoever runs this installation allows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolServer {
+    /// What it is called; its path at the gate is `/mcp/<name>`.
+    pub name: ServerName,
+    /// For people, one line.
+    pub about: String,
+    /// Where it stands.
+    pub stands: Stands,
+    /// The tools that may be called at all, by name, in order.
+    pub tools: Vec<(String, ToolEffect)>,
+}
+
+impl ToolServer {
+    /// The tools of it that a dispatch may call which was given `tools`.
+    pub fn callable(&self, tools: &[ToolRef], reach: Reach) -> Vec<&str> {
+        let given = |tool: &str| tools.iter().any(|it| it.means(&self.name, tool));
+        let may = |effect| reach.calls(self.stands, effect) == Decision::Allow;
+        let all = self.tools.iter().filter(|(tool, effect)| given(tool) && may(*effect));
+        all.map(|(tool, _)| tool.as_str()).collect()
+    }
 }
 
 /// Serves the doors of sandboxes.
@@ -45,6 +80,16 @@ pub trait Gate: Send + Sync + 'static {
     /// The model that an agent of this runner will reach when it names no other, as it is shown and
     /// handed to the agent.
     fn model(&self, runner: &Runner) -> String;
+
+    /// Whether a model of this name can be chosen for a dispatch.
+    fn has_model(&self, name: &str) -> bool;
+
+    /// The dialect in which the model is asked in the end that was chosen, or that an agent of this
+    /// runner usually reaches: an agent that speaks it needs no translation.
+    fn dialect(&self, runner: &Runner, model: Option<&str>) -> ModelApi;
+
+    /// The servers of tools that dispatches may be given, in the order of their names.
+    fn servers(&self) -> Vec<ToolServer>;
 }
 
 /// The doors of one sandbox are served while this lives.

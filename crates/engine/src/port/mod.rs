@@ -16,7 +16,7 @@ pub use backend::{
 };
 pub use clock::{Clock, IdSource};
 pub use directory::{Directory, Key, KeyHash, Login, Person, Removal, Scope, Workspace};
-pub use gate::{Caller, Gate, OpenGate, Report};
+pub use gate::{Caller, Gate, OpenGate, Report, ToolServer};
 pub use ledger::{
     Accepted, Append, DispatchQuery, Durability, Idempotency, Ledger, LedgerError, NewDispatch,
     NewTurn, Page, Record,

@@ -2,7 +2,7 @@
 //!
 //! It offers the agent nothing: no files, no terminal; what the agent may do is up to its sandbox.
 
-use model::{Event, FailureCode, Runner, TurnOutcome};
+use model::{Event, FailureCode, McpForm, Runner, TurnOutcome};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -33,6 +33,8 @@ pub(super) struct Acp {
     session: String,
     resumes: bool,
     cwd: String,
+    /// The servers of tools that it is told of.
+    servers: Value,
     /// What was said last; not known after a restart.
     prompt: String,
     /// The turn whose prompt waits for the end of the handshake.
@@ -77,6 +79,10 @@ enum Phase {
 impl Acp {
     pub(super) fn new(runner: &Runner, context: LaunchContext) -> Self {
         let process = super::process(runner, &context);
+        let servers = match runner.mcp {
+            Some(McpForm::Acp) => super::acp_servers(&context),
+            Some(McpForm::Each(_)) | None => json!([]),
+        };
         let snapshot = context.snapshot.as_deref();
         let mut state = snapshot.map_or_else(State::default, |snapshot| {
             serde_json::from_str(snapshot)
@@ -88,6 +94,7 @@ impl Acp {
             own: context.session.uuid().to_string(),
             session: context.agent_session.unwrap_or_else(|| context.session.uuid().to_string()),
             resumes: context.resumes,
+            servers,
             cwd: context.cwd.to_string_lossy().into_owned(),
             prompt: String::new(),
             waiting: None,
@@ -101,9 +108,9 @@ impl Acp {
 
     fn open(&self, step: &mut Step) {
         let message = if self.resumes {
-            ask::load(OPEN, &self.session, &self.cwd)
+            ask::load(OPEN, &self.session, &self.cwd, &self.servers)
         } else {
-            ask::new(OPEN, &self.cwd)
+            ask::new(OPEN, &self.cwd, &self.servers)
         };
         step.input.push(Input::line(OPEN, &message));
     }

@@ -23,13 +23,13 @@ pub(super) fn initialize(id: u64) -> Value {
 }
 
 /// Begins a conversation.
-pub(super) fn new(id: u64, cwd: &str) -> Value {
-    request(id, "session/new", &json!({"cwd": cwd, "mcpServers": []}))
+pub(super) fn new(id: u64, cwd: &str, servers: &Value) -> Value {
+    request(id, "session/new", &json!({"cwd": cwd, "mcpServers": servers}))
 }
 
 /// Takes a conversation up again.
-pub(super) fn load(id: u64, session: &str, cwd: &str) -> Value {
-    let params = json!({"sessionId": session, "cwd": cwd, "mcpServers": []});
+pub(super) fn load(id: u64, session: &str, cwd: &str, servers: &Value) -> Value {
+    let params = json!({"sessionId": session, "cwd": cwd, "mcpServers": servers});
     request(id, "session/load", &params)
 }
 

@@ -1,6 +1,7 @@
 //! What the updates of an agent become: one event each, or none.
 
 use model::{Event, ToolStatus};
+use serde_json::json;
 
 use super::acp_message::{Chunk, Plan, ToolCall, UpdateKind};
 use super::log::{Call, Log, Voice};
@@ -44,6 +45,11 @@ pub(super) fn tool_call(log: &mut Log, step: &mut Step, call: &ToolCall<'_>) {
     if !known {
         // Not known yet: some agents tell of a call before its arguments have come.
         arguments = arguments.filter(|it| it.as_object().is_none_or(|fields| !fields.is_empty()));
+        if call.tool_status() == Some(ToolStatus::InProgress) {
+            // It runs already: who has not said more by now never will.
+            let title = call.title.as_deref().filter(|title| !title.trim().is_empty());
+            arguments = arguments.or(title.map(|title| json!({"title": bound::line(title)})));
+        }
     }
     let tool = call.tool();
     if !known {

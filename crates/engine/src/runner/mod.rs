@@ -27,7 +27,8 @@ use std::path::PathBuf;
 
 use model::event::Failure;
 use model::{
-    Event, FailureCode, Permission, Program, Protocol, Runner, SessionId, TurnId, TurnOutcome,
+    Event, FailureCode, McpForm, Mode, ModelApi, Permission, Program, Protocol, Runner, ServerName,
+    SessionId, TurnId, TurnOutcome,
 };
 
 /// Drives one agent over its life: one process, one conversation, many turns.
@@ -39,7 +40,8 @@ use model::{
 /// - whoever carries [`Input`]s drops those whose id has been there before.
 ///
 /// What an adapter does not say, because its caller knows it better: [`Event::TurnStarted`],
-/// [`Event::PermissionAnswered`], [`Event::TurnEnded`], and [`Event::Usage`], which is the gate's.
+/// [`Event::PermissionAnswered`], [`Event::TurnEnded`], and [`Event::Usage`] and
+/// [`Event::Brokered`], which are the gate's.
 pub trait Adapter: Debug + Send {
     /// The program to start.
     fn process(&self) -> Process;
@@ -144,6 +146,12 @@ pub struct LaunchContext {
     pub gate_url: String,
     /// The model's name.
     pub model: String,
+    /// The dialect of the endpoint that answers.
+    pub api: ModelApi,
+    /// The most that may be done to any of its workspaces.
+    pub access: Mode,
+    /// The servers of tools of which it may call anything; each at `<gate>/mcp/<name>`.
+    pub servers: Vec<ServerName>,
     /// [`Adapter::snapshot`] of the adapter before a restart.
     pub snapshot: Option<String>,
     /// What the agent had said in the turn that a restart interrupted: [`reply_so_far`] of the events
@@ -179,11 +187,26 @@ fn process(runner: &Runner, context: &LaunchContext) -> Process {
         Permission::Auto => &words.auto,
         Permission::Ask => &words.ask,
     });
+    let servers = servers(runner, context);
+    let api = match context.api {
+        ModelApi::AnthropicMessages => "anthropic-messages",
+        ModelApi::OpenaiChat => "openai-chat",
+        ModelApi::OpenaiResponses => "openai-responses",
+        ModelApi::Gemini => "gemini",
+    };
+    let access = match context.access {
+        Mode::ReadOnly => "ro",
+        Mode::ReadWrite => "rw",
+        Mode::Propose => "propose",
+    };
     let fill = |text: &String| {
         for_this_machine(text)
             .replace("{session}", &session)
             .replace("{permission}", permission)
             .replace("{model}", &context.model)
+            .replace("{mcp}", &servers)
+            .replace("{api}", api)
+            .replace("{access}", access)
             .replace("{gate}", &context.gate_url)
     };
     let argv = match &runner.resume_argv {
@@ -195,6 +218,29 @@ fn process(runner: &Runner, context: &LaunchContext) -> Process {
         env: runner.env.iter().map(|(name, value)| (name.clone(), fill(value))).collect(),
         cwd: context.cwd.clone(),
     }
+}
+
+/// What stands for `{mcp}`.
+fn servers(runner: &Runner, context: &LaunchContext) -> String {
+    let Some(McpForm::Each(each)) = &runner.mcp else { return String::new() };
+    let one = |name: &ServerName| {
+        each.replace("{name}", name.as_str()).replace("{url}", &server_url(context, name))
+    };
+    context.servers.iter().map(one).collect::<Vec<_>>().join(",")
+}
+
+/// The servers of tools as the Agent Client Protocol has them.
+fn acp_servers(context: &LaunchContext) -> serde_json::Value {
+    let one = |name| {
+        let url = server_url(context, name);
+        serde_json::json!({"type": "http", "name": name, "url": url, "headers": []})
+    };
+    context.servers.iter().map(one).collect()
+}
+
+/// Where an agent reaches a server of tools.
+fn server_url(context: &LaunchContext, name: &ServerName) -> String {
+    format!("{}/mcp/{name}", context.gate_url)
 }
 
 /// A word of a runner, or a package of it, for the processor of this machine.

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use super::course::Course;
 use super::ending::Ending;
 use super::{Agent, Flow, Supervisor, ask_of};
+use crate::dispatcher::tools;
 use crate::kill_point::kill_point;
 use crate::line::{self, Line};
 use crate::port::{Caller, Report};
@@ -31,12 +32,17 @@ impl Supervisor {
         let io = |what: &str, error: std::io::Error| Ending::not_up(&format!("{what}: {error}"));
         let doors = running.doors().map_err(|error| io("its doors cannot be had", error))?;
         let (sender, reports) = mpsc::channel(REPORTS_MAX);
+        let (tools, reach) = tools::given(&self.dispatch);
         let caller = Caller {
             dispatch: self.dispatch.id,
             subject: self.dispatch.subject,
             runner: runner.name.clone(),
             model_api: runner.model_api,
             budget: self.dispatch.budget,
+            mounts: self.dispatch.mounts.clone(),
+            model: self.dispatch.model.clone(),
+            tools,
+            reach,
             reports: sender,
         };
         let gate = timeout(GATE_MAX, self.world.parts.gate.open(caller, doors)).await;

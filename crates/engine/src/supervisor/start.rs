@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use model::{Event, Happened, Program, Runner, State};
+use model::{Event, Happened, Mode, Mount, Program, Runner, State};
 
 use super::course::{Bounds, Course};
 use super::ending::Ending;
 use super::keep::Keep;
 use super::{Flow, Supervisor, paths, times};
+use crate::dispatcher::tools;
 use crate::kill_point::kill_point;
 use crate::port::backend::Prepare;
 use crate::port::{BoxMount, Launch, Running, StartError};
@@ -243,6 +244,8 @@ impl Supervisor {
     ) -> Flow<LaunchContext> {
         let running = self.running.as_ref().ok_or_else(Ending::internal)?;
         let runner = self.world.runner(&self.dispatch.runner).ok_or_else(Ending::unknown_runner)?;
+        let (tools, reach) = tools::given(&self.dispatch);
+        let chosen = &self.dispatch.model;
         Ok(LaunchContext {
             session: self.dispatch.session,
             resumes,
@@ -254,7 +257,10 @@ impl Supervisor {
             permission: self.dispatch.permission,
             cwd: running.path(Path::new("/workspace")),
             gate_url: running.gate_url(),
-            model: self.world.parts.gate.model(&runner),
+            model: chosen.clone().unwrap_or_else(|| self.world.parts.gate.model(&runner)),
+            api: self.world.parts.gate.dialect(&runner, chosen.as_deref()),
+            access: access(&self.dispatch.mounts),
+            servers: tools::reached(&*self.world.parts.gate, &tools, reach),
             snapshot,
             reply,
         })
@@ -275,4 +281,11 @@ impl Supervisor {
         };
         self.world.parts.tasks.blocking("look for a commit", found).await
     }
+}
+
+/// The most that may be done to any of these workspaces.
+fn access(mounts: &[Mount]) -> Mode {
+    let any = |mode| mounts.iter().any(|mount| mount.mode == mode);
+    let most = [Mode::ReadWrite, Mode::Propose].into_iter().find(|mode| any(*mode));
+    most.unwrap_or(Mode::ReadOnly)
 }

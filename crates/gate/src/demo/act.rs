@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
 use super::conversation::{Conversation, Outcome};
 use super::grammar::{self, Command, Misunderstood, SLEEP_MAX, VERBS};
 use super::side;
@@ -117,6 +119,7 @@ impl<'a> Act<'a> {
             Command::Remember { word } => self.say(&format!("I will remember {word}.")),
             Command::WhichWord => self.say(&self.word()),
             Command::Run { command } => self.run(command)?,
+            Command::Call { tool, arguments } => self.tool(tool, arguments)?,
             Command::Sleep { pause } => self.sleep(*pause),
             Command::Say { words, over } => {
                 if !self.now.speech.is_empty() {
@@ -241,6 +244,21 @@ impl<'a> Act<'a> {
             (true, _) => self.say(&format!("`{command}` failed:\n{text}")),
             (false, "") => self.say(&format!("I ran `{command}`; it printed nothing.")),
             (false, _) => self.say(&format!("I ran `{command}`; it printed:\n{text}")),
+        }
+        Ok(())
+    }
+
+    fn tool(&mut self, named: &str, arguments: &Map<String, Value>) -> Result<(), Calling> {
+        let Some(call) = Toolbox::of(self.conversation).named(named, arguments) else {
+            self.lack(&format!("be called {named}"));
+            return Ok(());
+        };
+        let outcome = self.call(call)?;
+        let text = shown(outcome.text.trim());
+        if outcome.failed {
+            self.say(&format!("{named} failed:\n{text}"));
+        } else {
+            self.say(&format!("{named} says:\n{text}"));
         }
         Ok(())
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
 /// The longest text that is read as commands, in bytes.
 const TEXT_BYTES_MAX: usize = 1 << 20;
 /// The most commands of one text.
@@ -18,16 +20,42 @@ pub(super) const WORDS_MAX: u32 = 100_000;
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Command {
-    Write { text: String, path: String },
-    Append { text: String, path: String },
-    Delete { path: String },
-    Read { path: String },
-    Search { word: String },
-    Remember { word: String },
+    Write {
+        text: String,
+        path: String,
+    },
+    Append {
+        text: String,
+        path: String,
+    },
+    Delete {
+        path: String,
+    },
+    Read {
+        path: String,
+    },
+    Search {
+        word: String,
+    },
+    Remember {
+        word: String,
+    },
     WhichWord,
-    Run { command: String },
-    Sleep { pause: Duration },
-    Say { words: u32, over: Duration },
+    Run {
+        command: String,
+    },
+    /// A tool is called by its name, with these arguments.
+    Call {
+        tool: String,
+        arguments: Map<String, Value>,
+    },
+    Sleep {
+        pause: Duration,
+    },
+    Say {
+        words: u32,
+        over: Duration,
+    },
 }
 
 /// A text is not made of commands. Nothing of it is done.
@@ -52,6 +80,11 @@ pub(super) const VERBS: &[(&str, &str, &str)] = &[
     ("which", "which word?", "says the word again, also in a resumed conversation"),
     ("what", "what word?", "the same"),
     ("run", "run COMMAND", "runs a shell command"),
+    (
+        "call",
+        "call TOOL {JSON}",
+        "calls a tool by its name, as `call knowledge.search {\"query\":\"plan\"}`",
+    ),
     ("sleep", "sleep SECONDS", "waits, at most 600"),
     (
         "say",
@@ -153,6 +186,7 @@ fn command(segment: &str) -> Result<Command, Misunderstood> {
         "search" => word(rest).map(|word| Command::Search { word }),
         "remember" => word(rest).map(|word| Command::Remember { word }),
         "run" => Some(Command::Run { command: unquoted(rest).to_owned() }),
+        "call" => call(rest),
         "sleep" => pause(rest).map(|pause| Command::Sleep { pause }),
         "say" => say(rest),
         _ => Some(Command::WhichWord),
@@ -193,6 +227,13 @@ fn word(text: &str) -> Option<String> {
     let word = unquoted(text);
     let good = !word.is_empty() && word.len() <= WORD_BYTES_MAX && !word.contains(char::is_control);
     good.then(|| word.to_owned())
+}
+
+/// The name of a tool, and its arguments where there are some.
+fn call(rest: &str) -> Option<Command> {
+    let (tool, arguments) = rest.split_once(char::is_whitespace).unwrap_or((rest, "{}"));
+    let arguments = serde_json::from_str(arguments.trim()).ok()?;
+    Some(Command::Call { tool: word(tool)?, arguments })
 }
 
 fn pause(text: &str) -> Option<Duration> {
@@ -248,6 +289,15 @@ mod tests {
         check("which word?", &[Command::WhichWord]);
         check("What word was it", &[Command::WhichWord]);
         check("run ls -la", &[run("ls -la")]);
+        let arguments = |json: &str| serde_json::from_str(json).expect("an object");
+        check(
+            "call knowledge.search {\"query\": \"a; read b\"}",
+            &[Command::Call {
+                tool: "knowledge.search".into(),
+                arguments: arguments(r#"{"query": "a; read b"}"#),
+            }],
+        );
+        check("call x", &[Command::Call { tool: "x".into(), arguments: arguments("{}") }]);
         check("sleep 0.5", &[Command::Sleep { pause: Duration::from_millis(500) }]);
         check("sleep 600 s", &[Command::Sleep { pause: SLEEP_MAX }]);
         let say = |words, over| Command::Say { words, over };
@@ -302,6 +352,9 @@ mod tests {
             "say 4 words in 601 seconds",
             "say 4 words in a while",
             "read a b",
+            "call x y",
+            "call x [1]",
+            "call x {\"a\":",
             "read a\u{7}b",
             "delete \"\"",
         ] {

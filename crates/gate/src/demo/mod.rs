@@ -20,17 +20,21 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
+use model::ModelApi;
 
 use self::act::Answer;
 use self::conversation::Conversation;
 use crate::account::{Account, Billed};
 use crate::broker::Serving;
+use crate::endpoint::Endpoint;
 use crate::redact::Redactor;
 use crate::refusal::{Refusal, whole_json};
 use crate::relay::{Body, Relay};
 use crate::route::{Ask, Call};
 use crate::talk;
 use crate::talk::form::Names;
+use crate::talk::say::Voice;
+use crate::translate::{self, Sides, Told, Translated};
 use crate::usage::{Framing, Meter, Used};
 
 /// The name of the demo model.
@@ -67,6 +71,76 @@ pub(crate) async fn answer(serving: &Arc<Serving>, ask: Ask) -> Result<Response<
     }
     let said = speak::Said { api: call.api(), conversation, names, answer, used };
     Ok(respond(said, account))
+}
+
+/// What the demo model speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    /// Whatever it is asked in.
+    Any,
+    /// This dialect alone.
+    Only(ModelApi),
+}
+
+/// The demo model that the name of a model means, if it means one.
+pub(crate) fn named(model: &str) -> Option<Speaks> {
+    Some(match model.strip_prefix(MODEL)? {
+        "" => Speaks::Any,
+        "-as-anthropic" => Speaks::Only(ModelApi::AnthropicMessages),
+        "-as-openai" => Speaks::Only(ModelApi::OpenaiChat),
+        "-as-responses" => Speaks::Only(ModelApi::OpenaiResponses),
+        "-as-gemini" => Speaks::Only(ModelApi::Gemini),
+        _ => return None,
+    })
+}
+
+/// The demo model's answer as that of an endpoint which speaks another dialect than the caller: both
+/// ways are translated, as they are for any endpoint.
+pub(crate) async fn translated(
+    serving: &Arc<Serving>,
+    ask: Ask,
+    speaks: ModelApi,
+) -> Result<Response<Body>, Refusal> {
+    let (call, bytes) = (ask.call, ask.body.bytes.clone());
+    if let Some(count) = call.count(bytes.len()) {
+        return Ok(whole_json(StatusCode::OK, count.to_string().into()));
+    }
+    let billed = Billed { endpoint: ENDPOINT, model: MODEL, price: None, max_tokens: None };
+    let mut account = Account::begin(serving, billed, &ask).await?;
+    let work = move || {
+        let sent = translate::request(call, &bytes, &Endpoint::demo(speaks, MODEL))?;
+        let thought = think(Call::to(speaks, sent.stream), &sent.body)?;
+        Ok::<_, Refusal>((sent, thought))
+    };
+    let done = serving.tasks.blocking("demo model", work).await;
+    let broken = || Refusal::BadRequest("the demo model cannot read it".to_owned());
+    let (sent, Thought { conversation, names, answer }) = done.ok_or_else(broken)??;
+    let used = Used { input: tokens(sent.body.len()), cached: 0, output: answer.tokens() };
+    account.promised = Some(used);
+    if sent.stream {
+        account.meter = Meter::new(Framing::Events);
+    }
+    drop(ask.body);
+    let said = speak::Said { api: speaks, conversation, names, answer, used };
+    let (id, model) = (serving.answer_id(), MODEL.to_owned());
+    let Translated { stream, include_usage, names, .. } = sent;
+    let voice = Voice { id, model, include_usage, names, ..Voice::default() };
+    let (endpoint, told) = (ENDPOINT.to_owned(), Told::default());
+    let sides = Sides { to: call.api(), voice, from: speaks, endpoint, told };
+    let from = speak::speak(said);
+    let from = if stream {
+        sides.streamed(from.map(Ok).boxed())
+    } else {
+        let whole: Vec<Bytes> = from.collect().await;
+        let body = sides.whole(&whole.concat(), false)?;
+        futures_util::stream::iter([Ok(body)]).boxed()
+    };
+    let idle = grammar::SLEEP_MAX * 2;
+    let relay = Relay { from, idle, redactor: Redactor::new(None), account };
+    let mut response = Response::new(relay.into_body());
+    let kind = if stream { "text/event-stream" } else { "application/json" };
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    Ok(response)
 }
 
 fn think(call: Call, body: &Bytes) -> Result<Thought, Refusal> {

@@ -69,6 +69,16 @@ impl<'a> Toolbox<'a> {
         self.call(&SEARCH, &[&pattern])
     }
 
+    /// The tool of this name. Agents put words of their own before the name of a tool that is not
+    /// theirs, each with its own marks between: so its words must end with those that are said.
+    pub(super) fn named(self, name: &str, arguments: &Map<String, Value>) -> Option<Call> {
+        let said = words(name);
+        let ends = |tool: &&Tool| !said.is_empty() && words(&tool.name).ends_with(&said);
+        let exact = self.tools.iter().find(|tool| tool.name == name);
+        let found = exact.or_else(|| self.tools.iter().find(ends))?;
+        Some(Call { tool: found.name.clone(), arguments: arguments.clone() })
+    }
+
     fn call(self, role: &Role, values: &[&str]) -> Option<Call> {
         let tool = self.find(role)?;
         let mut arguments = Map::new();
@@ -122,6 +132,12 @@ impl Tool {
         role.takes.iter().all(|names| self.takes(names).is_some())
             && self.required.iter().all(given)
     }
+}
+
+/// The words of a name, without what stands between them.
+fn words(name: &str) -> Vec<String> {
+    let parts = name.split(|letter: char| !letter.is_ascii_alphanumeric());
+    parts.filter(|part| !part.is_empty()).map(str::to_ascii_lowercase).collect()
 }
 
 /// A pattern that finds this word and nothing else.
@@ -217,6 +233,27 @@ mod tests {
         );
         assert_eq!(toolbox.read("a"), None);
         assert_eq!(toolbox.search("a"), None);
+    }
+
+    #[test]
+    fn a_tool_is_found_by_its_name_whatever_an_agent_puts_before_it() {
+        let tools = ["search", "mcp__workspace__search", "workspace_links", "mcp_a-b_research"];
+        let tools = tools.map(|name| tool(name, &["query"], &["query"]));
+        let toolbox = Toolbox { tools: &tools, cwd: "/workspace" };
+        let called = |name: &str| {
+            let call = toolbox.named(name, &Map::new());
+            call.map(|call| call.tool)
+        };
+        for (name, expected) in [
+            ("workspace.search", Some("mcp__workspace__search")),
+            ("workspace.links", Some("workspace_links")),
+            ("search", Some("search")),
+            ("b.research", Some("mcp_a-b_research")),
+            ("workspace.delete", None),
+            ("...", None),
+        ] {
+            assert_eq!(called(name).as_deref(), expected, "{name}");
+        }
     }
 
     #[test]

@@ -8,5 +8,6 @@ mod demo;
 mod doors;
 mod failing;
 mod passing;
+mod tools;
 mod translating;
 mod usage;

@@ -12,12 +12,13 @@ use embedded::sqlite::SqliteLedger;
 use embedded::system::{RandomIds, SystemClock};
 use engine::port::{Caller, Door, Gate, OpenGate, Report, Usage, UsageBook};
 use engine::task::{TaskKind, Tasks};
-use gate::{Broker, DayBudgets, Endpoint, EndpointParts, Limits, Secret, Setup};
-use model::{Budget, DispatchId, Event, ModelApi, UserId};
+use gate::{Broker, DayBudgets, Endpoint, EndpointParts, Limits, Secret, Server, Setup};
+use model::{Budget, DispatchId, Event, InputTrust, Mode, ModelApi, ToolRef, UserId};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
+use trust::Reach;
 use uuid::Uuid;
 
 /// The key of every endpoint here; nobody but the endpoint may ever see it.
@@ -58,11 +59,30 @@ pub(crate) fn broker(endpoints: Vec<Endpoint>, limits: Limits) -> House {
     broker_with(endpoints, limits, DayBudgets::default())
 }
 
+pub(crate) fn with_servers(
+    endpoints: Vec<Endpoint>,
+    servers: Vec<Server>,
+    limits: Limits,
+) -> House {
+    house(endpoints, servers, limits, DayBudgets::default())
+}
+
 pub(crate) fn broker_with(endpoints: Vec<Endpoint>, limits: Limits, budgets: DayBudgets) -> House {
+    house(endpoints, vec![], limits, budgets)
+}
+
+fn house(
+    endpoints: Vec<Endpoint>,
+    servers: Vec<Server>,
+    limits: Limits,
+    budgets: DayBudgets,
+) -> House {
     let folder = tempfile::tempdir().expect("a folder");
     let ledger = Arc::new(SqliteLedger::open(folder.path()).expect("a ledger"));
     let setup = Setup {
         endpoints,
+        servers,
+        knowledge: None,
         limits,
         tasks: Tasks::new(),
         clock: Arc::new(SystemClock),
@@ -112,6 +132,13 @@ impl Sandbox {
         Self::with(broker, (model_api, runner, Budget::default()), None).await
     }
 
+    /// A sandbox that was given these tools, and whose dispatch has this reach.
+    pub(crate) async fn with_tools(broker: &Broker, tools: &[&str], reach: Reach) -> Self {
+        let tools = tools.iter().map(|tool| tool.parse().expect("a tool")).collect();
+        let told = (ModelApi::OpenaiChat, "test", Budget::default());
+        Self::given(broker, told, None, (tools, reach)).await
+    }
+
     pub(crate) async fn with_unix(
         broker: &Broker,
         model_api: ModelApi,
@@ -120,10 +147,16 @@ impl Sandbox {
         Self::with(broker, (model_api, "test", Budget::default()), socket).await
     }
 
-    async fn with(
+    async fn with(broker: &Broker, told: (ModelApi, &str, Budget), socket: Option<&Path>) -> Self {
+        let reach = Reach::of(InputTrust::Trusted, [Mode::ReadWrite]);
+        Self::given(broker, told, socket, (vec![], reach)).await
+    }
+
+    async fn given(
         broker: &Broker,
         (model_api, runner, budget): (ModelApi, &str, Budget),
         socket: Option<&Path>,
+        (given, reach): (Vec<ToolRef>, Reach),
     ) -> Self {
         let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
         let address = tcp.local_addr().expect("an address");
@@ -136,6 +169,10 @@ impl Sandbox {
             runner: runner.parse().expect("a name"),
             model_api,
             budget,
+            mounts: vec![],
+            model: None,
+            tools: given,
+            reach,
             reports: sender,
         };
         let open = soon(broker.open(caller, doors)).await.expect("open doors");

@@ -149,6 +149,15 @@ pub(crate) enum Ws {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Tool {
+    /// List the servers of tools behind the gate, and what may be called of each.
+    Ls {
+        #[command(flatten)]
+        server: Server,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Inbox {
     /// List proposals, newest first.
     Ls {

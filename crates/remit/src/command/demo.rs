@@ -104,6 +104,8 @@ async fn turn(client: &Client, prompt: &str, session: Option<String>) -> anyhow:
         runner: None,
         workspace: None,
         permissions: None,
+        tools: None,
+        model: None,
         untested: false,
         budget: Budget::default(),
     };

@@ -13,6 +13,7 @@ pub(crate) mod runner;
 pub(crate) mod session;
 pub(crate) mod show;
 pub(crate) mod storage;
+pub(crate) mod tool;
 pub(crate) mod up;
 pub(crate) mod usage;
 pub(crate) mod ws;

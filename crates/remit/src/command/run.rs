@@ -82,6 +82,8 @@ async fn turn(client: &Client, asked: Run, json: bool, own: bool) -> anyhow::Res
         runner: asked.runner,
         workspace: (!asked.workspaces.is_empty()).then(|| asked.workspaces.join(",")),
         permissions: asked.permissions,
+        tools: (!asked.tools.is_empty()).then(|| asked.tools.join(",")),
+        model: None,
         untested: asked.untested,
         budget: asked.budget,
     };

@@ -14,12 +14,12 @@ use crate::harness::{Folder, Server, Start, Stream, backend};
 /// What each agent is expected to do, by the names of the checks of `remit runner test`. What is not
 /// listed it does not have; what it does not pass is a failure.
 const AGENTS: &[(&str, &[&str])] = &[
-    ("claude-code", &["turn", "write", "resume", "stop", "permission"]),
-    ("codex", &["turn", "write", "resume", "stop"]),
-    ("gemini-cli", &["turn", "write", "resume", "stop", "permission"]),
-    ("opencode", &["turn", "write", "resume", "stop", "permission"]),
-    ("pi", &["turn", "write", "resume", "stop"]),
-    ("qwen-code", &["turn", "write", "resume", "stop", "permission"]),
+    ("claude-code", &["turn", "write", "resume", "stop", "permission", "mcp", "dialect"]),
+    ("codex", &["turn", "write", "resume", "stop", "mcp", "dialect"]),
+    ("gemini-cli", &["turn", "write", "resume", "stop", "permission", "dialect"]),
+    ("opencode", &["turn", "write", "resume", "stop", "permission", "mcp", "dialect"]),
+    ("pi", &["turn", "write", "resume", "stop", "dialect"]),
+    ("qwen-code", &["turn", "write", "resume", "stop", "permission", "dialect"]),
 ];
 
 /// What a hostile project would have each of them run or read.

@@ -34,6 +34,7 @@ const EXPECTED: &[(&str, &str, [u16; 5])] = &[
     ("GET", "/auth/me", [401, 200, 200, 200, 200]),
     ("GET", "/agent/models", [401, 200, 200, 200, 200]),
     ("GET", "/agent/runners", [401, 200, 200, 200, 200]),
+    ("GET", "/agent/tools", [401, 200, 200, 200, 200]),
     ("POST", "/agent/chat", [401, 200, 403, 200, 200]),
     ("POST", "/agent/chat/stop", [401, 404, 403, 200, 200]),
     ("POST", "/agent/chat/reset", [401, 404, 403, 200, 200]),

@@ -32,6 +32,7 @@ mod ssh;
 mod start;
 mod stops;
 mod suggestions;
+mod tools;
 mod transcripts;
 mod two_servers;
 mod usage;

@@ -13,7 +13,7 @@ use embedded::sqlite::{OpenError, SqliteLedger};
 use embedded::system::{RandomIds, SystemClock};
 use engine::dispatcher::{Dispatcher, Message, Parts, QueueBounds, Settings};
 use engine::port::{
-    Caller, Clock, Directory, Door, Gate, IdSource, Ledger, OpenGate, Person, Workspace,
+    Caller, Clock, Directory, Door, Gate, IdSource, Ledger, OpenGate, Person, ToolServer, Workspace,
 };
 use engine::recovery::Recovered;
 use engine::task::Tasks;
@@ -47,6 +47,15 @@ impl Gate for Shut {
     }
     fn model(&self, _runner: &Runner) -> String {
         "none".to_owned()
+    }
+    fn has_model(&self, _name: &str) -> bool {
+        false
+    }
+    fn dialect(&self, runner: &Runner, _model: Option<&str>) -> ModelApi {
+        runner.model_api
+    }
+    fn servers(&self) -> Vec<ToolServer> {
+        vec![]
     }
 }
 
@@ -146,6 +155,8 @@ impl House {
             mounts: vec![],
             limits: None,
             permission: None,
+            tools: None,
+            model: None,
             untested: engine::dispatcher::Untested::Take,
         }
     }
@@ -351,6 +362,7 @@ fn runner() -> Runner {
         lines: vec![],
         model_api: ModelApi::OpenaiChat,
         permissions: None,
+        mcp: None,
         settings: BTreeMap::new(),
     }
 }

@@ -44,6 +44,10 @@ pub(crate) struct Trial<'a> {
     pub(crate) runner: &'a str,
     /// Whether it can ask before it acts.
     pub(crate) asks: bool,
+    /// Whether it can be given tools behind the gate.
+    pub(crate) calls: bool,
+    /// A name under which the demo model speaks another dialect than the agent.
+    pub(crate) other: &'static str,
 }
 
 /// One turn as it was seen.
@@ -92,15 +96,19 @@ impl Trial<'_> {
                 } else {
                     no("permission", "the agent asks for nothing")
                 });
+                note(if self.calls {
+                    result("mcp", self.calls_tools().await)
+                } else {
+                    no("mcp", "the agent cannot be given any")
+                });
+                note(result("dialect", self.speaks_to_another().await));
             }
             _ => {
-                for check in ["write", "resume", "stop", "permission"] {
+                for check in ["write", "resume", "stop", "permission", "mcp", "dialect"] {
                     note(no(check, "no turn worked"));
                 }
             }
         }
-        note(no("mcp", "no MCP server stands behind the gate"));
-        note(no("dialect", "not tried: it needs an endpoint of another dialect"));
         checks
     }
 
@@ -112,6 +120,8 @@ impl Trial<'_> {
             runner: session.is_none().then(|| self.runner.to_owned()),
             workspace: None,
             permissions: None,
+            tools: None,
+            model: None,
             untested: true,
             budget: Budget::default(),
         })
@@ -227,6 +237,32 @@ impl Trial<'_> {
         let (place, _) = ended?;
         ensure!(commits == 0, "it did what was refused");
         self.end(&place).await
+    }
+
+    /// The agent calls a tool behind the gate and hears what it says.
+    async fn calls_tools(&self) -> anyhow::Result<()> {
+        let mut ask = self.ask("call knowledge.search {\"query\":\"runner test\"}", None)?;
+        ask.tools = Some("knowledge".to_owned());
+        let seen = self.turn(&ask).await?;
+        ensure!(seen.ok, "{}", seen.error);
+        let events = self.events(&seen.place.dispatch).await?;
+        let called = events.iter().find(|it| it["type"] == "brokered");
+        let called = called.with_context(|| format!("it called nothing: {}", seen.reply))?;
+        ensure!(called["outcome"] == "answered", "the call was {}", called["outcome"]);
+        let heard = seen.reply.contains("No page has it") || seen.reply.contains(".md");
+        ensure!(heard, "it did not hear what the tool said: {}", seen.reply);
+        self.end(&seen.place).await
+    }
+
+    /// A tool call through an endpoint of another dialect.
+    async fn speaks_to_another(&self) -> anyhow::Result<()> {
+        let path = format!("runner-test-{}-dialect.md", self.runner);
+        let mut ask = self.ask(&format!("write Hello {} to {path}", new_turn()?), None)?;
+        ask.model = Some(self.other.to_owned());
+        let seen = self.turn(&ask).await?;
+        ensure!(seen.ok, "{}", seen.error);
+        ensure!(seen.commits == 1, "no commit was made: {}", seen.reply);
+        self.end(&seen.place).await
     }
 
     /// A tool is at work. Frames are no help: they show a call once its arguments are known, and some

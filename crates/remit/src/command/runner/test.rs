@@ -48,6 +48,12 @@ async fn tried(
         client: stand_in.as_ref().map_or(client, |it| &it.client),
         runner: name,
         asks: runner["permissions"] == true,
+        calls: runner["mcp"] == true,
+        other: if runner["model_api"] == "anthropic-messages" {
+            "remit-demo-as-openai"
+        } else {
+            "remit-demo-as-anthropic"
+        },
     };
     let checks = trial.all(|check| show(check, as_json)).await;
     if let Some(stand_in) = stand_in {

@@ -1,0 +1,127 @@
+//! The messages of the Model Context Protocol as far as they are looked at: JSON-RPC, one at a time.
+//! What is passed on is passed on as it came.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::talk::Few;
+
+/// The versions of the protocol that are spoken here, newest first.
+const VERSIONS: &[&str] = &["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
+/// The longest id of a request, in bytes.
+const ID_BYTES_MAX: usize = 256;
+
+/// One message of an agent, or of a server.
+#[derive(Debug, Deserialize)]
+pub(super) struct Message<'a> {
+    #[serde(borrow)]
+    pub(super) id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) method: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(super) params: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) result: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) error: Option<RpcError<'a>>,
+}
+
+/// Why a server does not do what it was asked for.
+#[derive(Debug, Deserialize)]
+pub(super) struct RpcError<'a> {
+    #[serde(default)]
+    pub(super) code: i64,
+    #[serde(borrow, default)]
+    pub(super) message: Cow<'a, str>,
+}
+
+impl Message<'_> {
+    /// The id, if an answer can carry it.
+    pub(super) fn usable_id(&self) -> Option<&RawValue> {
+        let id = self.id?;
+        let plain =
+            id.get().starts_with(['"', '-']) || id.get().starts_with(|c: char| c.is_ascii_digit());
+        (plain && id.get().len() <= ID_BYTES_MAX).then_some(id)
+    }
+}
+
+/// What an agent says when it begins.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Hello<'a> {
+    #[serde(borrow)]
+    protocol_version: Cow<'a, str>,
+}
+
+impl Hello<'_> {
+    /// The version that is spoken with it: its own, if that is known here.
+    pub(super) fn version(&self) -> &'static str {
+        let known = VERSIONS.iter().find(|version| **version == self.protocol_version);
+        known.copied().unwrap_or(VERSIONS[0])
+    }
+}
+
+/// A tool is called.
+#[derive(Debug, Deserialize)]
+pub(super) struct Calling<'a> {
+    #[serde(borrow)]
+    pub(super) name: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) arguments: Option<&'a RawValue>,
+}
+
+/// One page of a list of tools.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Page {
+    pub(super) tools: Few<Box<RawValue>, { crate::limit::TOOLS_LISTED_MAX }>,
+    pub(super) next_cursor: Option<String>,
+}
+
+/// What of a tool's description is looked at.
+#[derive(Debug, Deserialize)]
+pub(super) struct Described<'a> {
+    #[serde(borrow)]
+    pub(super) name: Cow<'a, str>,
+}
+
+/// What of a tool's result is looked at.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Returned {
+    pub(super) is_error: bool,
+}
+
+#[derive(Serialize)]
+struct Answered<'a> {
+    jsonrpc: &'static str,
+    id: &'a RawValue,
+    result: &'a RawValue,
+}
+
+/// The answer to a request.
+pub(super) fn result(id: &RawValue, result: &RawValue) -> Bytes {
+    let answer = Answered { jsonrpc: "2.0", id, result };
+    serde_json::to_vec(&answer).expect("plain data").into()
+}
+
+/// The same of a value of our own.
+pub(super) fn value(id: &RawValue, value: &Value) -> Bytes {
+    json!({"jsonrpc": "2.0", "id": id, "result": value}).to_string().into()
+}
+
+/// Why a request is not answered.
+pub(super) fn error(id: Option<&RawValue>, code: i64, message: &str) -> Bytes {
+    let error = json!({"code": code, "message": message});
+    json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string().into()
+}
+
+/// A text that a tool returns.
+pub(super) fn text(text: &str, failed: bool) -> Box<RawValue> {
+    let result = json!({"content": [{"type": "text", "text": text}], "isError": failed});
+    serde_json::value::to_raw_value(&result).expect("plain data")
+}

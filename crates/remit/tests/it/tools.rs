@@ -1,0 +1,163 @@
+//! Tools behind the gate, end to end: given by name, called by the built-in agent in its sandbox, told
+//! in the stream, and refused where they were not given.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Folder, Server, Start, Stream};
+
+const CANARY: &str = "canary-tool-key-4d1c7e";
+
+async fn events(server: &Server, tools: &str, prompt: &str) -> (String, Vec<Value>) {
+    let me = server.client();
+    let path = format!("/agent/chat?tools={tools}");
+    let mut stream = Stream::of(me.request("POST", &path).json(&json!({"prompt": prompt}))).await;
+    let dispatch = stream.header("x-unit-id");
+    stream.rest().await;
+    let events = me.events(&dispatch).await;
+    (dispatch, events.into_iter().map(|mut entry| entry["event"].take()).collect())
+}
+
+fn of<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    events.iter().filter(|event| event["type"] == kind).collect()
+}
+
+#[tokio::test]
+async fn an_agent_searches_what_it_was_given_and_nothing_else() {
+    let folder = Folder::new();
+    let server = Server::start(&folder);
+    let me = server.client();
+    me.turn(json!({"prompt": "write \"# Heron plan\" to plan.md"})).await.ok();
+
+    let search =
+        "call knowledge.search {\"query\":\"heron\"}; call knowledge.links {\"path\":\"plan.md\"}";
+    let (dispatch, told) = events(&server, "knowledge", search).await;
+    let brokered = of(&told, "brokered");
+    let seen: Vec<_> = brokered.iter().map(|it| (&it["tool"], &it["outcome"])).collect();
+    assert_eq!(
+        seen,
+        [(&json!("search"), &json!("answered")), (&json!("links"), &json!("answered"))]
+    );
+    assert_eq!(brokered[0]["arguments"], json!({"query": "heron"}));
+    assert!(told.last().expect("events")["reply"].as_str().expect("a reply").contains("plan.md"));
+    assert_eq!(of(&told, "tool_call").len(), 2, "the agent tells of them too");
+    let shown = me.get(&format!("/agent/dispatches/{dispatch}")).await.ok();
+    assert_eq!(shown["tools"], json!(["knowledge"]));
+
+    let (_, told) = events(&server, "knowledge.links", search).await;
+    assert!(of(&told, "brokered").iter().all(|it| it["tool"] == "links"), "{told:?}");
+    let (_, told) = events(&server, "", search).await;
+    assert_eq!(of(&told, "brokered"), [&Value::Null; 0]);
+    for unknown in ["other", "knowledge.delete"] {
+        let path = format!("/agent/chat?tools={unknown}");
+        let refused = me.post(&path, json!({"prompt": "hi"})).await;
+        assert_eq!(refused.status.as_u16(), 422, "{refused:?}");
+        assert!(
+            refused.body.contains("remit") || refused.body.contains("/agent/tools"),
+            "{refused:?}"
+        );
+    }
+    let listed = folder.run(&["tool", "ls", "--json"]).ok();
+    assert!(listed.out.contains("\"knowledge\""), "{listed:?}");
+}
+
+#[tokio::test]
+async fn a_server_outside_is_called_with_a_key_that_nobody_else_sees() {
+    let (asked, seen) = channel();
+    let outside = outside(asked);
+    let folder = Folder::new();
+    let key = folder.path().join("key");
+    std::fs::write(&key, CANARY).expect("writable");
+    let settings = format!(
+        "[mcp.tracker]\nurl = \"http://{outside}/mcp\"\nkey_file = {key:?}\nreads = [\"find\"]\nacts = [\"close\"]\n"
+    );
+    std::fs::write(folder.path().join("remit.toml"), settings).expect("writable");
+    let server = Start::on(&folder).server();
+    let prompt = "call tracker.find {\"id\":7}; call tracker.close {\"id\":7}; run env; run cat /proc/self/environ";
+    let (_, told) = events(&server, "tracker", prompt).await;
+    let outcomes: Vec<_> = of(&told, "brokered").iter().map(|it| it["outcome"].clone()).collect();
+    assert_eq!(outcomes, ["answered", "answered"], "{told:?}");
+    let (_, told_reader) =
+        events_in(&server, "tracker", "home:ro", "call tracker.find {}; call tracker.close {}")
+            .await;
+    let called: Vec<_> = of(&told_reader, "brokered").iter().map(|it| it["tool"].clone()).collect();
+    assert_eq!(called, ["find"], "what may only read acts nowhere: {told_reader:?}");
+    let all = format!("{told:?}{told_reader:?}{}", server.log());
+    assert!(!all.contains(CANARY), "the key is told");
+    drop(server);
+    let requests: Vec<String> = seen.try_iter().collect();
+    assert!(!requests.is_empty());
+    for request in requests {
+        assert!(request.contains(&format!("Bearer {CANARY}")), "{request}");
+    }
+}
+
+async fn events_in(
+    server: &Server,
+    tools: &str,
+    workspace: &str,
+    prompt: &str,
+) -> (String, Vec<Value>) {
+    events(server, &format!("{tools}&workspace={workspace}"), prompt).await
+}
+
+/// A server of tools, one connection a request, that tells what it was asked.
+fn outside(asked: Sender<String>) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        // Ends with the process of the test: nobody waits for it.
+        while let Ok((stream, _)) = listener.accept() {
+            if answer(stream, &asked).is_none() {
+                return;
+            }
+        }
+    });
+    address
+}
+
+fn answer(mut stream: TcpStream, asked: &Sender<String>) -> Option<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
+    let mut raw = Vec::new();
+    let body = loop {
+        let mut buffer = [0; 4096];
+        let read = stream.read(&mut buffer).ok()?;
+        raw.extend_from_slice(&buffer[..read]);
+        let text = String::from_utf8_lossy(&raw).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| {
+            let (name, value) = line.split_once(": ")?;
+            name.eq_ignore_ascii_case("content-length").then(|| value.parse::<usize>().ok())?
+        });
+        if body.len() >= length.unwrap_or(0) {
+            break body.to_owned();
+        }
+        if read == 0 {
+            return Some(());
+        }
+    };
+    asked.send(String::from_utf8_lossy(&raw).into_owned()).ok()?;
+    let message: Value = serde_json::from_str(&body).ok()?;
+    let tool = |name: &str| json!({"name": name, "inputSchema": {"type": "object"}});
+    let result = match message["method"].as_str() {
+        Some("initialize") => {
+            json!({"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}})
+        }
+        Some("tools/list") => json!({"tools": [tool("find"), tool("close"), tool("hidden")]}),
+        Some("tools/call") => json!({"content": [{"type": "text", "text": "issue 7"}]}),
+        _ => Value::Null,
+    };
+    let (status, body) = match &message["id"] {
+        Value::Null => ("202 Accepted", String::new()),
+        id => ("200 OK", json!({"jsonrpc": "2.0", "id": id, "result": result}).to_string()),
+    };
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).ok()
+}
