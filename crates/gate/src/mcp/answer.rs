@@ -1,14 +1,17 @@
 //! Answers an agent that speaks MCP over Streamable HTTP: one message, one answer, no session. What a
-//! dispatch was not given does not exist for it.
+//! dispatch was not given does not exist for it. Never breaks off because its caller hangs up: a call
+//! that was made is told.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use engine::task::TaskKind;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 use serde_json::json;
 use serde_json::value::RawValue;
+use tokio::sync::oneshot;
 
 use super::call::{self, Called};
 use super::wire::{self, Calling, Hello, Message};
@@ -40,24 +43,25 @@ pub(crate) async fn answer(
     name: &str,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
-    let nothing = || Refusal::NoTools(name.chars().take(64).collect());
-    let servers = serving.servers();
-    let found = servers.find(name).ok_or_else(nothing)?;
-    let told = servers.told().into_iter().find(|told| told.name.as_str() == name);
-    let callable = callable(&told.ok_or_else(nothing)?, &serving.caller);
-    if callable.is_empty() {
-        return Err(nothing());
-    }
+    Asked::of(serving, name)?;
     let limits = Limits {
         body_bytes_max: serving.limits.body_bytes_max.min(TOOL_REQUEST_BYTES_MAX),
         ..serving.limits.clone()
     };
     let body = intake::take(request.into_body(), &serving.room, &limits).await?;
-    let asked = Asked { serving, name, found, callable };
-    Ok(match asked.message(&body.bytes).await {
-        Some(answer) => whole_json(StatusCode::OK, answer),
-        None => accepted(),
-    })
+    let (sender, answered) = oneshot::channel();
+    let (serving, name) = (Arc::clone(serving), name.to_owned());
+    serving.tasks.clone().spawn(TaskKind::Connection, "tools", async move {
+        let answer = match Asked::of(&serving, &name) {
+            Ok(asked) => Ok(asked.message(&body.bytes).await),
+            Err(refusal) => Err(refusal),
+        };
+        // Who hung up wants no answer.
+        drop(sender.send(answer));
+    });
+    // It is dropped unsent where the task panicked, or the program comes to its end.
+    let answer = answered.await.unwrap_or(Ok(Some(wire::error(None, UNANSWERED, "it broke off"))));
+    Ok(answer?.map_or_else(accepted, |answer| whole_json(StatusCode::OK, answer)))
 }
 
 /// The answer to what needs none.
@@ -67,7 +71,20 @@ fn accepted() -> Response<Body> {
     response
 }
 
-impl Asked<'_> {
+impl<'a> Asked<'a> {
+    fn of(serving: &'a Arc<Serving>, name: &'a str) -> Result<Self, Refusal> {
+        let nothing = || Refusal::NoTools(name.chars().take(64).collect());
+        let servers = serving.servers();
+        let found = servers.find(name).ok_or_else(nothing)?;
+        let told = servers.told().into_iter().find(|told| told.name.as_str() == name);
+        let callable = callable(&told.ok_or_else(nothing)?, &serving.caller);
+        if callable.is_empty() {
+            Err(nothing())
+        } else {
+            Ok(Self { serving, name, found, callable })
+        }
+    }
+
     async fn message(&self, body: &[u8]) -> Option<Bytes> {
         let Ok(message) = serde_json::from_slice::<Message<'_>>(body) else {
             let why = "send one JSON-RPC message; lists of them are not read";
@@ -103,7 +120,10 @@ impl Asked<'_> {
     async fn list(&self, id: &RawValue) -> Bytes {
         let tools = match &self.found {
             Found::Own(_) => Ok(own::described()),
-            Found::Outside(outside, server) => outside.tools(self.serving, server).await,
+            Found::Outside(outside, server) => match self.serving.calls.begin().await {
+                Ok(_place) => outside.tools(self.serving, server).await,
+                Err(why) => return wire::error(Some(id), UNANSWERED, &why.to_string()),
+            },
         };
         match tools {
             Ok(tools) => {

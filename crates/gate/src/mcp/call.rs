@@ -5,14 +5,14 @@ use engine::port::{Caller, Report};
 use model::event::Brokered;
 use model::{Event, ServerName};
 use serde_json::Value;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::Found;
 use super::answer::Asked;
 use super::outside::Fault;
 use super::own::Own;
 use super::wire::{self, Calling, Returned};
-use crate::limit::{TOOL_ARGUMENTS_TOLD_BYTES_MAX, TOOL_CALLS_MAX};
+use crate::limit::TOOL_ARGUMENTS_TOLD_BYTES_MAX;
 
 /// What a caller is answered.
 pub(super) enum Called {
@@ -24,17 +24,26 @@ pub(super) enum Called {
     Stated { code: i64, message: String },
 }
 
-/// Makes the call, if it may be made.
+/// Makes the call, if it may be made. One beyond the last that a dispatch may make is not told: how
+/// many are told has a bound too.
 pub(super) async fn call(asked: &Asked<'_>, calling: &Calling<'_>) -> Called {
     let clock = asked.serving.clock();
     let began = clock.instant();
-    let (called, outcome) = tried(asked, calling).await;
+    let _place = match asked.serving.calls.begin().await {
+        Ok(place) => place,
+        Err(why) => {
+            asked.serving.tell(&why.to_string()).await;
+            return Called::Returned(wire::text(&why.to_string(), true));
+        }
+    };
+    let Arguments { sent, told } = Arguments::of(calling.arguments);
+    let (called, outcome) = tried(asked, &calling.name, &sent).await;
     let elapsed = clock.instant().saturating_duration_since(began);
     if let Some(server) = server_name(asked) {
         let event = Event::Brokered {
             server,
             tool: calling.name.chars().take(128).collect(),
-            arguments: told(calling.arguments),
+            arguments: told,
             outcome,
             elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
         };
@@ -48,62 +57,97 @@ fn server_name(asked: &Asked<'_>) -> Option<ServerName> {
     asked.name.parse().ok()
 }
 
-async fn tried(asked: &Asked<'_>, calling: &Calling<'_>) -> (Called, Brokered) {
+async fn tried(asked: &Asked<'_>, tool: &str, arguments: &RawValue) -> (Called, Brokered) {
     let serving = asked.serving;
-    if !asked.may(&calling.name) {
+    if !asked.may(tool) {
         let why = format!(
             "there is no such tool here for this dispatch; there is {}",
             asked.callable.join(", ")
         );
         return (Called::Unknown(why), Brokered::Refused);
     }
-    let object = |raw: &RawValue| raw.get().starts_with('{');
-    if !calling.arguments.is_none_or(object) {
+    if !arguments.get().starts_with('{') {
         return (Called::Unknown("arguments must be an object".to_owned()), Brokered::Refused);
     }
-    if !serving.calls.take() {
-        let why = format!("this dispatch made its {TOOL_CALLS_MAX} calls; it may make no more");
-        return (Called::Returned(wire::text(&why, true)), Brokered::Refused);
-    }
-    // A queue of as many as there are connections; each has its time.
-    let Ok(_place) = serving.calls.places.acquire().await else {
-        return (Called::Unknown("the gate is closing".to_owned()), Brokered::Refused);
-    };
     match &asked.found {
-        Found::Own(own) => inside(own, &serving.caller, calling).await,
-        Found::Outside(outside, server) => match outside.call(serving, server, calling).await {
-            Ok(result) => {
-                let failed =
-                    serde_json::from_str::<Returned>(result.get()).unwrap_or_default().is_error;
-                let outcome = if failed { Brokered::Failed } else { Brokered::Answered };
-                (Called::Returned(result), outcome)
+        Found::Own(own) => inside(own, &serving.caller, tool, arguments.get()).await,
+        Found::Outside(outside, server) => {
+            match outside.call(serving, server, tool, arguments).await {
+                Ok(result) => {
+                    let failed =
+                        serde_json::from_str::<Returned>(result.get()).unwrap_or_default().is_error;
+                    let outcome = if failed { Brokered::Failed } else { Brokered::Answered };
+                    (Called::Returned(result), outcome)
+                }
+                Err(Fault::Stated { code, message }) => {
+                    (Called::Stated { code, message }, Brokered::Failed)
+                }
+                Err(fault) => {
+                    asked.tell(&fault).await;
+                    let why = wire::text(&fault.told(asked.name), true);
+                    (Called::Returned(why), Brokered::Unanswered)
+                }
             }
-            Err(Fault::Stated { code, message }) => {
-                (Called::Stated { code, message }, Brokered::Failed)
-            }
-            Err(fault) => {
-                asked.tell(&fault).await;
-                let why = wire::text(&fault.told(asked.name), true);
-                (Called::Returned(why), Brokered::Unanswered)
-            }
-        },
+        }
     }
 }
 
-async fn inside(own: &Own, caller: &Caller, calling: &Calling<'_>) -> (Called, Brokered) {
-    let arguments = calling.arguments.map_or("{}", RawValue::get);
-    match own.call(&caller.mounts, &calling.name, arguments).await {
+async fn inside(own: &Own, caller: &Caller, tool: &str, arguments: &str) -> (Called, Brokered) {
+    match own.call(&caller.mounts, tool, arguments).await {
         Ok(text) => (Called::Returned(wire::text(&text, false)), Brokered::Answered),
         Err(why) => (Called::Returned(wire::text(&why, true)), Brokered::Failed),
     }
 }
 
-/// The arguments as they are told: whole where they are short.
-fn told(arguments: Option<&RawValue>) -> Value {
-    let Some(raw) = arguments.map(RawValue::get) else { return Value::Null };
-    if raw.len() <= TOOL_ARGUMENTS_TOLD_BYTES_MAX {
-        return serde_json::from_str(raw).unwrap_or_default();
+/// The arguments of a call: what is sent, and what is told of it. The same, however a server reads it.
+#[derive(Debug)]
+struct Arguments {
+    sent: Box<RawValue>,
+    told: Value,
+}
+
+impl Arguments {
+    fn of(arguments: Option<&RawValue>) -> Self {
+        let raw = arguments.map_or("{}", RawValue::get);
+        if raw.len() <= TOOL_ARGUMENTS_TOLD_BYTES_MAX
+            && let Ok(told) = serde_json::from_str::<Value>(raw)
+            && let Ok(sent) = to_raw_value(&told)
+        {
+            // Sent as it was understood, so that a field which stands there twice is not told as one
+            // and taken for the other.
+            return Self { sent, told };
+        }
+        let sent = RawValue::from_string(raw.to_owned()).expect("it was read as JSON");
+        let kept = &raw[..raw.floor_char_boundary(TOOL_ARGUMENTS_TOLD_BYTES_MAX)];
+        let told = match raw.len() - kept.len() {
+            0 => kept.to_owned(),
+            cut => format!("{kept}\n[… {cut} bytes cut]"),
+        };
+        Self { sent, told: Value::String(told) }
     }
-    let kept = &raw[..raw.floor_char_boundary(TOOL_ARGUMENTS_TOLD_BYTES_MAX)];
-    Value::String(format!("{kept}\n[… {} bytes cut]", raw.len() - kept.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(raw: &str, sent: &str, told: &Value) {
+        let arguments = serde_json::from_str::<&RawValue>(raw).expect("JSON");
+        let seen = Arguments::of(Some(arguments));
+        assert_eq!((seen.sent.get(), &seen.told), (sent, told));
+    }
+
+    #[test]
+    fn what_is_told_is_what_is_sent() {
+        check(r#"{"to": "a", "to": "b"}"#, r#"{"to":"b"}"#, &json!({"to": "b"}));
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(500), "]".repeat(500));
+        check(&deep, &deep, &Value::String(deep.clone()));
+        let long = format!("{{\"a\":\"{}\"}}", "x".repeat(TOOL_ARGUMENTS_TOLD_BYTES_MAX));
+        let kept = &long[..TOOL_ARGUMENTS_TOLD_BYTES_MAX];
+        check(&long, &long, &Value::String(format!("{kept}\n[… 8 bytes cut]")));
+        let none = Arguments::of(None);
+        assert_eq!((none.sent.get(), none.told), ("{}", json!({})));
+    }
 }

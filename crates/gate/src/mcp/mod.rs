@@ -19,13 +19,13 @@ use engine::port::ToolServer;
 use knowledge::Knowledge;
 use model::{ServerName, ToolEffect};
 use parking_lot::Mutex;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use trust::Stands;
 
 pub(crate) use self::answer::answer;
 use self::outside::{Outside, Session};
 use self::own::Own;
-use crate::limit::{Limits, TOOL_CALLS_AT_ONCE};
+use crate::limit::{Limits, TOOL_CALLS_AT_ONCE, TOOL_CALLS_MAX};
 pub use server::{BadServer, Server, ServerParts};
 
 /// The servers of this installation.
@@ -85,25 +85,28 @@ pub(crate) struct Calls {
     sessions: Mutex<BTreeMap<ServerName, Arc<OnceCell<Session>>>>,
 }
 
+/// A dispatch made all its calls.
+#[derive(Debug, thiserror::Error)]
+#[error("this dispatch made its {TOOL_CALLS_MAX} calls of tools; it may make no more")]
+struct NoneLeft;
+
 impl Calls {
     pub(crate) fn new() -> Self {
         Self {
             places: Semaphore::new(TOOL_CALLS_AT_ONCE),
-            left: Mutex::new(crate::limit::TOOL_CALLS_MAX),
+            left: Mutex::new(TOOL_CALLS_MAX),
             sessions: Mutex::default(),
         }
     }
 
-    /// Takes one of the calls that it may make in all.
-    fn take(&self) -> bool {
-        let mut left = self.left.lock();
-        match left.checked_sub(1) {
-            Some(rest) => {
-                *left = rest;
-                true
-            }
-            None => false,
+    /// Takes one of the calls that the dispatch may make in all, and waits for a place: each of those
+    /// who wait held room for its request, so there are few of them, and each call has its time.
+    async fn begin(&self) -> Result<SemaphorePermit<'_>, NoneLeft> {
+        {
+            let mut left = self.left.lock();
+            *left = left.checked_sub(1).ok_or(NoneLeft)?;
         }
+        self.places.acquire().await.map_err(|_| NoneLeft)
     }
 
     /// The session with a server: one for all calls of the dispatch.
@@ -127,4 +130,18 @@ fn callable(server: &ToolServer, caller: &engine::port::Caller) -> Vec<String> {
 
 fn effect_of(server: &Server, tool: &str) -> Option<ToolEffect> {
     server.tools.get(tool).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn calls_come_to_an_end() {
+        let calls = Calls::new();
+        for _ in 0..TOOL_CALLS_MAX {
+            assert!(calls.begin().await.is_ok());
+        }
+        assert!(calls.begin().await.is_err());
+    }
 }

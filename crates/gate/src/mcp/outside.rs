@@ -1,6 +1,7 @@
 //! Asks a server of tools outside, over Streamable HTTP, with the credential that only the gate has.
 //! Never follows a redirect, never makes a call again that may have been made.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -8,17 +9,15 @@ use futures_util::StreamExt;
 use hyper::StatusCode;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
-use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::OnceCell;
 
 use super::server::Server;
-use super::wire::{Calling, Message, Page};
+use super::wire::{self, Message, Page};
 use super::{Calls, effect_of};
 use crate::broker::Serving;
-use crate::limit::{
-    HEADER_VALUE_BYTES_MAX, Limits, TOOL_ANSWER_BYTES_MAX, TOOL_PAGES_MAX, TOOLS_LISTED_MAX,
-};
+use crate::limit::{HEADER_VALUE_BYTES_MAX, Limits, TOOL_ANSWER_BYTES_MAX, TOOL_PAGES_MAX};
 use crate::redact::Redactor;
 use crate::talk::hear::{Events, Heard};
 use crate::upstream;
@@ -89,28 +88,38 @@ impl Outside {
         Ok(Self { client: upstream::client(limits)?, limits: limits.clone() })
     }
 
-    /// All tools of a server that it is configured with, as it describes them.
+    /// All tools of a server that it is configured with, each once, as it describes them.
     pub(super) async fn tools(
         &self,
         serving: &Serving,
         server: &Server,
     ) -> Result<Vec<Box<RawValue>>, Fault> {
+        let limit = self.limits.tool;
+        let listed = tokio::time::timeout(limit, self.pages(serving, server)).await;
+        listed.unwrap_or(Err(Fault::Silent(limit.as_secs())))
+    }
+
+    async fn pages(&self, serving: &Serving, server: &Server) -> Result<Vec<Box<RawValue>>, Fault> {
         let (mut tools, mut cursor) = (vec![], None::<String>);
+        let (mut names, mut left) = (BTreeSet::new(), TOOL_ANSWER_BYTES_MAX);
         for _ in 0..TOOL_PAGES_MAX {
             let params = cursor.map_or_else(|| json!({}), |cursor| json!({"cursor": cursor}));
+            let params = to_raw_value(&params).expect("plain data");
             let page = self.ask(&serving.calls, server, "tools/list", &params).await?;
             let page: Page = serde_json::from_str(page.get()).map_err(|_| Fault::Garbled)?;
-            let known = |tool: &RawValue| {
-                let tool = serde_json::from_str::<super::wire::Described<'_>>(tool.get());
-                tool.is_ok_and(|tool| effect_of(server, &tool.name).is_some())
-            };
-            tools.extend(page.tools.0.into_iter().filter(|tool| known(tool)));
+            for tool in page.tools.0 {
+                let described = serde_json::from_str::<wire::Described<'_>>(tool.get());
+                let Ok(wire::Described { name }) = described else { continue };
+                if effect_of(server, &name).is_some() && names.insert(name.into_owned()) {
+                    left = left.checked_sub(tool.get().len()).ok_or(Fault::TooLong)?;
+                    tools.push(tool);
+                }
+            }
             cursor = page.next_cursor.filter(|cursor| cursor.len() <= HEADER_VALUE_BYTES_MAX);
-            if cursor.is_none() || tools.len() > TOOLS_LISTED_MAX {
+            if cursor.is_none() {
                 break;
             }
         }
-        tools.truncate(TOOLS_LISTED_MAX);
         Ok(tools)
     }
 
@@ -119,10 +128,11 @@ impl Outside {
         &self,
         serving: &Serving,
         server: &Server,
-        calling: &Calling<'_>,
+        tool: &str,
+        arguments: &RawValue,
     ) -> Result<Box<RawValue>, Fault> {
-        let params = json!({"name": calling.name, "arguments": calling.arguments.map(RawValue::get)
-            .and_then(|raw| serde_json::from_str::<Value>(raw).ok()).unwrap_or_else(|| json!({}))});
+        let params = wire::Calling { name: tool.into(), arguments: Some(arguments) };
+        let params = to_raw_value(&params).expect("plain data");
         let result = self.ask(&serving.calls, server, "tools/call", &params).await?;
         if result.get().starts_with('{') { Ok(result) } else { Err(Fault::Garbled) }
     }
@@ -133,7 +143,7 @@ impl Outside {
         calls: &Calls,
         server: &Server,
         method: &str,
-        params: &Value,
+        params: &RawValue,
     ) -> Result<Box<RawValue>, Fault> {
         let limit = self.limits.tool;
         let asked = async {
@@ -154,11 +164,11 @@ impl Outside {
         session: &Arc<OnceCell<Session>>,
         server: &Server,
         method: &str,
-        params: &Value,
+        params: &RawValue,
     ) -> Result<Box<RawValue>, Fault> {
         let session = session.get_or_try_init(|| self.begin(server)).await?;
-        let message = json!({"jsonrpc": "2.0", "id": 2, "method": method, "params": params});
-        let answer = self.post(server, Some(session), &message).await?;
+        let message = wire::request(2, method, params);
+        let answer = self.post(server, Some(session), message).await?;
         self.answer(server, answer, 2).await
     }
 
@@ -170,15 +180,17 @@ impl Outside {
             "clientInfo": {"name": "remit", "version": env!("CARGO_PKG_VERSION")},
         });
         let hello = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params});
-        let answer = self.post(server, None, &hello).await?;
+        let answer = self.post(server, None, hello.to_string()).await?;
         let id = answer.headers().get("mcp-session-id").cloned();
         let id = id.filter(|id| id.len() <= HEADER_VALUE_BYTES_MAX);
         let welcome = self.answer(server, answer, 1).await?;
         let welcome: Welcome = serde_json::from_str(welcome.get()).map_err(|_| Fault::Garbled)?;
-        let version = HeaderValue::from_str(&welcome.protocol_version);
-        let session = Session { id, version: version.map_err(|_| Fault::Garbled)? };
+        let version =
+            Some(welcome.protocol_version).filter(|it| it.len() <= HEADER_VALUE_BYTES_MAX);
+        let version = version.and_then(|version| HeaderValue::from_str(&version).ok());
+        let session = Session { id, version: version.ok_or(Fault::Garbled)? };
         let begun = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
-        let taken = self.post(server, Some(&session), &begun).await?;
+        let taken = self.post(server, Some(&session), begun.to_string()).await?;
         if taken.status().is_success() { Ok(session) } else { Err(refused(taken.status())) }
     }
 
@@ -186,7 +198,7 @@ impl Outside {
         &self,
         server: &Server,
         session: Option<&Session>,
-        message: &Value,
+        message: String,
     ) -> Result<reqwest::Response, Fault> {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -201,7 +213,7 @@ impl Outside {
             headers.extend(id.map(|id| (HeaderName::from_static("mcp-session-id"), id)));
         }
         let request = self.client.post(server.url.clone()).headers(headers);
-        let sent = request.body(message.to_string()).send().await;
+        let sent = request.body(message).send().await;
         let answer = sent.map_err(|error| {
             Fault::Unreachable(if error.is_connect() {
                 "connecting failed, its name was not found, or its certificate is not trusted"

@@ -66,7 +66,7 @@ impl Hello<'_> {
 }
 
 /// A tool is called.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Calling<'a> {
     #[serde(borrow)]
     pub(super) name: Cow<'a, str>,
@@ -97,10 +97,24 @@ pub(super) struct Returned {
 }
 
 #[derive(Serialize)]
+struct Requested<'a> {
+    jsonrpc: &'static str,
+    id: u64,
+    method: &'a str,
+    params: &'a RawValue,
+}
+
+#[derive(Serialize)]
 struct Answered<'a> {
     jsonrpc: &'static str,
     id: &'a RawValue,
     result: &'a RawValue,
+}
+
+/// A request of our own.
+pub(super) fn request(id: u64, method: &str, params: &RawValue) -> String {
+    let request = Requested { jsonrpc: "2.0", id, method, params };
+    serde_json::to_string(&request).expect("plain data")
 }
 
 /// The answer to a request.

@@ -1,14 +1,19 @@
 //! Servers of tools behind the gate: what a sandbox reaches of them, and what it never learns.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use gate::{Limits, Secret, Server, ServerParts};
 use model::event::Brokered;
 use model::{Event, InputTrust, Mode};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::Notify;
 use trust::Reach;
 
-use crate::support::{KEY, Sandbox, Scripted, Step, chunk, streamed_head, whole, with_servers};
+use crate::support::{
+    KEY, Sandbox, Scripted, Step, chunk, request, soon, streamed_head, whole, with_servers,
+};
 
 const HELLO: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-03-26","capabilities":{"tools":{}},"serverInfo":{"name":"x","version":"1"}}}"#;
 
@@ -260,4 +265,37 @@ async fn hostile_messages_get_an_answer_and_reach_nobody() {
     let large = "POST /mcp/tracker HTTP/1.1\r\nhost: x\r\ncontent-length: 5000000\r\n\r\n";
     assert_eq!(sandbox.send(large).await.status, 413);
     assert_eq!(behind.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_call_is_told_though_its_caller_hung_up() {
+    let (reached, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (reaches, goes) = (reached.clone(), go.clone());
+    let behind = scripted(move |_| {
+        reaches.notify_one();
+        let done = r#"{"jsonrpc":"2.0","id":2,"result":{"content":[]}}"#;
+        vec![Step::Await(goes.clone()), Step::Send(whole("200 OK", "", done).into_bytes())]
+    })
+    .await;
+    let mut sandbox = sandbox_of(&behind, &["tracker"], writer()).await;
+    let mut connection = sandbox.connect().await;
+    let call = request("POST", "/mcp/tracker", "", &called("close", &json!({"id": 1})));
+    soon(connection.write_all(call.as_bytes())).await.expect("a request sent");
+    soon(reached.notified()).await;
+    drop(connection);
+    go.notify_one();
+    assert_eq!(outcome(&sandbox.report().await), Brokered::Answered);
+}
+
+#[tokio::test]
+async fn a_list_without_an_end_comes_to_one_and_names_each_tool_once() {
+    let page = json!({"jsonrpc": "2.0", "id": 2, "result": {
+        "tools": [{"name": "search", "n": 1}, {"name": "search", "n": 2}, {"name": 7}, 7],
+        "nextCursor": "more",
+    }});
+    let behind = scripted(move |_| send(whole("200 OK", "", &page.to_string()))).await;
+    let sandbox = sandbox_of(&behind, &["tracker"], writer()).await;
+    let list = sandbox.post("/mcp/tracker", &rpc("tools/list", &json!({}))).await.json();
+    assert_eq!(list["result"], json!({"tools": [{"name": "search", "n": 1}]}));
+    assert_eq!(behind.requests(), 2 + 16);
 }
