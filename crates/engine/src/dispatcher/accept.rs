@@ -46,6 +46,7 @@ struct Fresh {
     dispatch: DispatchId,
     session: SessionId,
     mounts: Vec<Mount>,
+    label: Label,
     home: WorkspaceId,
     ahead: Option<u32>,
     resumes: bool,
@@ -189,7 +190,8 @@ impl Dispatcher {
         registration: Registration,
     ) -> Result<Turn, DispatchError> {
         let mounts = self.mounts(&checked.ask).await?;
-        self.check_tools(&checked.ask, &mounts)?;
+        let label = self.label(&checked).await?;
+        self.check_tools(&checked.ask, &mounts, &label)?;
         let (subject, live_max) = (checked.ask.subject, checked.person.concurrent_max);
         let place = self.world.places.enter(dispatch, subject, live_max).map_err(too_many)?;
         if place.ahead().is_some() {
@@ -197,7 +199,8 @@ impl Dispatcher {
         }
         let resumes = self.resumes(&checked).await?;
         let home = self.session_home(subject, &mounts).await?;
-        let fresh = Fresh { dispatch, session, mounts, home, ahead: place.ahead(), resumes };
+        let ahead = place.ahead();
+        let fresh = Fresh { dispatch, session, mounts, label, home, ahead, resumes };
         let new = self.new_dispatch(&checked, fresh);
         kill_point("before_create");
         let created = self.create(new.clone()).await?;
@@ -221,6 +224,18 @@ impl Dispatcher {
         self.world.parts.tasks.spawn(TaskKind::Supervision, "supervisor", work);
     }
 
+    /// What a dispatch has read when it begins, and what the tools that it is given may tell it: the unit
+    /// is the whole of it, since an agent mixes all that it reads. A conversation that goes on holds
+    /// what it held.
+    async fn label(&self, checked: &Checked) -> Result<Label, DispatchError> {
+        let label = label(&checked.ask).raised_by(&self.read_of_tools(&checked.ask.tools));
+        let Some(before) = checked.session.as_ref().and_then(|session| session.dispatch) else {
+            return Ok(label);
+        };
+        let before = self.world.parts.ledger.record(before).await?;
+        Ok(before.map_or(label.clone(), |before| label.raised_by(&before.dispatch.label)))
+    }
+
     /// Whether the agent goes on from a session file. A conversation whose first turns all failed
     /// before anything was saved has nothing to go on from, and begins anew under its id.
     async fn resumes(&self, checked: &Checked) -> Result<bool, DispatchError> {
@@ -234,7 +249,7 @@ impl Dispatcher {
     }
 
     fn new_dispatch(&self, checked: &Checked, fresh: Fresh) -> NewDispatch {
-        let Fresh { dispatch, session, mounts, home, ahead, resumes } = fresh;
+        let Fresh { dispatch, session, mounts, label, home, ahead, resumes } = fresh;
         let parts = &self.world.parts;
         let now = parts.clock.now();
         let Checked { ask, prompt, turn, .. } = checked;
@@ -249,7 +264,7 @@ impl Dispatcher {
             launcher: ask.launcher.clone(),
             trigger: ask.trigger,
             runner: ask.runner.clone(),
-            label: label(ask),
+            label,
             mounts,
             start,
             session,
@@ -353,7 +368,7 @@ fn first_events(dispatch: &Dispatch, ahead: Option<u32>) -> Vec<Event> {
     [accepted, turn].into_iter().chain(queued).collect()
 }
 
-/// What a dispatch has read when it begins: what triggered it, and the secrets of whom it is for.
+/// What triggered a dispatch, and the secrets of whom it is for.
 fn label(ask: &Ask) -> Label {
     let untrusted = ask.trigger.input_trust() == InputTrust::Untrusted;
     let integrity = untrusted.then(|| format!("{:?}", ask.trigger).to_lowercase());

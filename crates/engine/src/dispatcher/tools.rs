@@ -1,8 +1,8 @@
 //! Which tools behind the gate a dispatch is given: those it names, out of those that are allowed here.
 
 use model::limit::TOOLS_MAX;
-use model::{Mount, ServerName, ToolRef};
-use trust::Reach;
+use model::{InputTrust, Label, Mount, ServerName, ToolRef, Trigger};
+use trust::{Reach, Stands};
 
 use super::Dispatcher;
 use super::ask::Ask;
@@ -16,7 +16,12 @@ impl Dispatcher {
     }
 
     /// Refuses tools that there are not, or that this dispatch may not call.
-    pub(super) fn check_tools(&self, ask: &Ask, mounts: &[Mount]) -> Result<(), DispatchError> {
+    pub(super) fn check_tools(
+        &self,
+        ask: &Ask,
+        mounts: &[Mount],
+        label: &Label,
+    ) -> Result<(), DispatchError> {
         if ask.tools.is_empty() {
             return Ok(());
         }
@@ -28,9 +33,20 @@ impl Dispatcher {
             return Err(DispatchError::CannotCall(ask.runner.clone()));
         }
         let servers = self.servers();
-        let modes = mounts.iter().map(|mount| mount.mode);
-        let reach = Reach::of(ask.trigger.input_trust(), modes);
+        let reach = reach(ask.trigger, label, mounts);
         ask.tools.iter().try_for_each(|named| check(&servers, named, reach))
+    }
+
+    /// What the answers of these tools may make of what it has read: each server outside is a source.
+    pub(super) fn read_of_tools(&self, tools: &[ToolRef]) -> Label {
+        if tools.is_empty() {
+            return Label::default();
+        }
+        let outside = |server: &ToolServer| matches!(server.stands, Stands::Outside { .. });
+        let servers = self.servers().into_iter().filter(outside).map(|server| server.name);
+        let given = servers.filter(|name| tools.iter().any(|tool| tool.server == *name));
+        let integrity = given.map(|name| Label::of_tools(&name)).collect();
+        Label { integrity, ..Label::default() }
     }
 
     /// Those of `tools` that there still are.
@@ -75,8 +91,16 @@ pub(crate) fn reached(gate: &dyn Gate, tools: &[ToolRef], reach: Reach) -> Vec<S
 /// The tools that a dispatch was given, and what decides which of them it may call.
 pub(crate) fn given(dispatch: &model::Dispatch) -> (Vec<ToolRef>, Reach) {
     let tools = dispatch.tools.iter().filter_map(|named| named.parse().ok()).collect();
-    let modes = dispatch.mounts.iter().map(|mount| mount.mode);
-    (tools, Reach::of(dispatch.trigger.input_trust(), modes))
+    (tools, reach(dispatch.trigger, &dispatch.label, &dispatch.mounts))
+}
+
+/// A person's word in a conversation that began with a stranger's does not make that one's words theirs.
+fn reach(trigger: Trigger, label: &Label, mounts: &[Mount]) -> Reach {
+    let input = match trigger.input_trust() {
+        InputTrust::Trusted if label.holds_strangers_words() => InputTrust::Untrusted,
+        input => input,
+    };
+    Reach::of(input, mounts.iter().map(|mount| mount.mode))
 }
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ async fn a_server_outside_is_called_with_a_key_that_nobody_else_sees() {
     std::fs::write(folder.path().join("remit.toml"), settings).expect("writable");
     let server = Start::on(&folder).server();
     let prompt = "call tracker.find {\"id\":7}; call tracker.close {\"id\":7}; run env; run cat /proc/self/environ";
-    let (_, told) = events(&server, "tracker", prompt).await;
+    let (dispatch, told) = events(&server, "tracker", prompt).await;
     let outcomes: Vec<_> = of(&told, "brokered").iter().map(|it| it["outcome"].clone()).collect();
     assert_eq!(outcomes, ["answered", "answered"], "{told:?}");
     let (_, told_reader) =
@@ -86,6 +86,21 @@ async fn a_server_outside_is_called_with_a_key_that_nobody_else_sees() {
             .await;
     let called: Vec<_> = of(&told_reader, "brokered").iter().map(|it| it["tool"].clone()).collect();
     assert_eq!(called, ["find"], "what may only read acts nowhere: {told_reader:?}");
+    let me = server.client();
+    let first = me.get(&format!("/agent/dispatches/{dispatch}")).await.ok();
+    me.post(&format!("/agent/dispatches/{dispatch}/cancel"), json!({})).await.ok();
+    me.until(&dispatch, "ended").await;
+    let more = json!({"prompt": "write Hello to hello.md", "session": first["session"]});
+    let more = me.request("POST", "/agent/chat?tools=").json(&more);
+    let mut more = Stream::of(more).await;
+    let next = more.header("x-unit-id");
+    more.rest().await;
+    let next = me.get(&format!("/agent/dispatches/{next}")).await.ok();
+    assert_eq!(next["tools"], json!([]));
+    for shown in [first, next] {
+        let read = &shown["label"]["integrity"];
+        assert_eq!(read, &json!(["tools:tracker"]), "also where it goes on without them");
+    }
     let all = format!("{told:?}{told_reader:?}{}", server.log());
     assert!(!all.contains(CANARY), "the key is told");
     drop(server);
