@@ -3,12 +3,13 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
 
-use gate::Limits;
+use gate::{Endpoint, Limits};
 use model::{Event, ModelApi};
+use tokio::time::Instant;
 
 use crate::support::{
-    Answer, Sandbox, Scripted, Step, ask, broker, chunk, endpoint, event, soon, streamed_head,
-    whole,
+    Answer, Sandbox, Scripted, Step, ask, broker, chunk, endpoint, endpoint_parts, event, soon,
+    streamed_head, whole,
 };
 
 const ANTHROPIC: ModelApi = ModelApi::AnthropicMessages;
@@ -51,6 +52,35 @@ async fn what_stays_weak_is_passed_on_after_three_attempts() {
     assert_eq!((answer.status, answer.text(), upstream.requests()), (529, body, 3));
     assert_eq!(answer.headers["x-request-id"], "r1");
     assert!(!answer.headers.contains_key("server"));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_cannot_be_connected_to_is_tried_again_after_growing_waits() {
+    // It hangs up in the handshake, so that the attempts can be counted: until then nothing was asked.
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+    let listener = listener.expect("a loopback port");
+    let mut secure = endpoint_parts(ANTHROPIC, listener.local_addr().expect("an address"));
+    secure.base_url = secure.base_url.replace("http:", "https:");
+    let endpoint = Endpoint::new(secure).expect("a good endpoint");
+    let broker = broker(vec![endpoint], Limits::default());
+    let sandbox = Sandbox::new(&broker, ANTHROPIC).await;
+    let knocks = async {
+        let mut at = vec![];
+        while at.len() < 3 {
+            let knocked = soon(listener.accept()).await.expect("a connection");
+            at.push(Instant::now());
+            drop(knocked);
+        }
+        at
+    };
+    let body = ask("x", true);
+    let (answer, at) = tokio::join!(sandbox.post("/v1/messages", &body), knocks);
+    assert_eq!(answer.status, 502);
+    let waits: Vec<_> = at.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(waits[0] >= Duration::from_millis(250), "{waits:?}");
+    assert!(waits[1] >= Duration::from_millis(500), "{waits:?}");
+    let more = tokio::time::timeout(Duration::ZERO, listener.accept()).await;
+    assert!(more.is_err(), "three attempts are enough");
 }
 
 #[tokio::test]

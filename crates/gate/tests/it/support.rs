@@ -94,7 +94,11 @@ fn house(
 }
 
 pub(crate) fn endpoint(api: ModelApi, address: SocketAddr) -> Endpoint {
-    Endpoint::new(EndpointParts {
+    Endpoint::new(endpoint_parts(api, address)).expect("a good endpoint")
+}
+
+pub(crate) fn endpoint_parts(api: ModelApi, address: SocketAddr) -> EndpointParts {
+    EndpointParts {
         name: "scripted".into(),
         api,
         base_url: format!("http://{address}"),
@@ -104,8 +108,7 @@ pub(crate) fn endpoint(api: ModelApi, address: SocketAddr) -> Endpoint {
         runners: Vec::new(),
         max_tokens: None,
         prices: Vec::new(),
-    })
-    .expect("a good endpoint")
+    }
 }
 
 fn dispatch(address: SocketAddr) -> DispatchId {
