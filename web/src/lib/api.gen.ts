@@ -1,5 +1,5 @@
 // Written by `cargo xtask dist` from docs/openapi.json, whose SHA-256 was
-// 94c1fef295463239fffb01174c155fa8f19c38c16812482e3e1790519c3aad07
+// 66ec9a2cd465e9e5942adac0870faf11cf84e35b1334854fd548051f99f96683
 
 export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
@@ -49,6 +49,8 @@ export interface components {
             /** @description What it is called. */
             title: string;
         };
+        /** @description What came of a call that the gate was asked for. */
+        Brokered: "answered" | "failed" | "refused" | "unanswered";
         /** @description The most that may be used. What is absent has no bound. */
         Budget: {
             /**
@@ -197,6 +199,8 @@ export interface components {
             last_event: components["schemas"]["EventId"];
             /** @description What started it. */
             launcher: components["schemas"]["Launcher"];
+            /** @description The model that was chosen for it; null for the usual one. */
+            model: string | null;
             /** @description What that turn asks. */
             prompt: string;
             /** @description Whether it continues one. */
@@ -211,6 +215,8 @@ export interface components {
             stop_reason: components["schemas"]["StopReason"] | null;
             /** @description On whose behalf. */
             subject: components["schemas"]["UserId"];
+            /** @description The tools behind the gate that it may call. */
+            tools: string[];
             /** @description Why it was started. */
             trigger: components["schemas"]["Trigger"];
             /** @description Its first turn. */
@@ -269,7 +275,7 @@ export interface components {
          * @description What an error is. Each has a page `docs/errors/<code>.md`.
          * @enum {string}
          */
-        ErrorCode: "missing-api-key" | "invalid-api-key" | "logged-out" | "bad-login-link" | "under-scoped" | "untrusted-write" | "role-too-low" | "not-invited" | "foreign-host" | "foreign-origin" | "not-found" | "unknown-session" | "unknown-dispatch" | "unknown-workspace" | "invite-over" | "unknown-proposal" | "method-not-allowed" | "conflict" | "proposal-changed" | "already-decided" | "expired" | "reused-key" | "too-large" | "not-conformant" | "malformed-request" | "invalid-request" | "unknown-runner" | "runner-not-installed" | "runner-not-tested" | "timed-out" | "too-many-requests" | "unavailable" | "ssh-not-installed" | "git-not-installed" | "remote-not-allowed" | "remote-failed" | "storage-full" | "internal";
+        ErrorCode: "missing-api-key" | "invalid-api-key" | "logged-out" | "bad-login-link" | "under-scoped" | "untrusted-write" | "role-too-low" | "not-invited" | "foreign-host" | "foreign-origin" | "not-found" | "unknown-session" | "unknown-dispatch" | "unknown-workspace" | "invite-over" | "unknown-proposal" | "method-not-allowed" | "conflict" | "proposal-changed" | "already-decided" | "expired" | "reused-key" | "too-large" | "not-conformant" | "malformed-request" | "invalid-request" | "unknown-runner" | "unknown-tool" | "runner-not-installed" | "runner-not-tested" | "timed-out" | "too-many-requests" | "unavailable" | "ssh-not-installed" | "git-not-installed" | "remote-not-allowed" | "remote-failed" | "storage-full" | "internal";
         /** @description What a dispatch said or did. */
         Event: {
             /** @description What it has read when it begins. */
@@ -424,6 +430,22 @@ export interface components {
             output_tokens: number;
             /** @constant */
             type: "usage";
+        } | {
+            /** @description The arguments, as they were sent, possibly cut. */
+            arguments: unknown;
+            /**
+             * Format: uint64
+             * @description From the agent's request to the answer, in milliseconds.
+             */
+            elapsed_ms: number;
+            /** @description What came of it. */
+            outcome: components["schemas"]["Brokered"];
+            /** @description The server. */
+            server: components["schemas"]["ServerName"];
+            /** @description The tool, as the agent named it. */
+            tool: string;
+            /** @constant */
+            type: "brokered";
         } | {
             /**
              * Format: uint64
@@ -1464,6 +1486,8 @@ export interface components {
             install: string | null;
             /** @description Whether its program is on this server. */
             installed: boolean;
+            /** @description Whether it can be given tools behind the gate. */
+            mcp: boolean;
             /** @description In which dialect it calls a model. */
             model_api: components["schemas"]["ModelApi"];
             /** @description Its name. */
@@ -1536,6 +1560,8 @@ export interface components {
             /** @description What it is called. */
             title: string;
         };
+        /** @description What a server of tools is called: 1 to 24 characters of `a-z 0-9 -`, a letter first and no dash last. */
+        ServerName: string;
         /** @description A conversation. */
         Session: {
             /**
@@ -1618,8 +1644,35 @@ export interface components {
          * @description Milliseconds since 1970-01-01T00:00:00Z.
          */
         Time: number;
+        /** @description A tool of a server behind the gate. */
+        Tool: {
+            /** @description Whether it only looks something up. */
+            effect: components["schemas"]["ToolEffect"];
+            /** @description Its name. */
+            name: string;
+        };
+        /** @description What a tool does beyond its answer. */
+        ToolEffect: "reads" | "acts";
         /** @description What kind of tool a call is; the kinds of ACP. */
         ToolKind: "read" | "edit" | "delete" | "move" | "search" | "execute" | "think" | "fetch" | "other";
+        /** @description A server of tools behind the gate. */
+        ToolServer: {
+            /** @description For people, one line. */
+            about: string;
+            /** @description Whether it stands in this program. */
+            built_in: boolean;
+            /** @description What it is called. */
+            name: components["schemas"]["ServerName"];
+            /** @description What may be called of it. */
+            tools: components["schemas"]["Tool"][];
+            /** @description Whether what began with input from outside may ask it. */
+            untrusted: boolean;
+        };
+        /** @description What agents may be given. */
+        ToolServers: {
+            /** @description By name. */
+            servers: components["schemas"]["ToolServer"][];
+        };
         /** @description Where a tool call stands. */
         ToolStatus: "pending" | "in_progress" | "completed" | "failed";
         /** @description The files of a workspace. */
@@ -1866,6 +1919,7 @@ export type Approved = components['schemas']['Approved'];
 export type Attach = components['schemas']['Attach'];
 export type Attached = components['schemas']['Attached'];
 export type Backlink = components['schemas']['Backlink'];
+export type Brokered = components['schemas']['Brokered'];
 export type Budget = components['schemas']['Budget'];
 export type Call = components['schemas']['Call'];
 export type Chat = components['schemas']['Chat'];
@@ -1992,6 +2046,7 @@ export type Said = components['schemas']['Said'];
 export type SandboxId = components['schemas']['SandboxId'];
 export type Scope = components['schemas']['Scope'];
 export type SearchHit = components['schemas']['SearchHit'];
+export type ServerName = components['schemas']['ServerName'];
 export type Session = components['schemas']['Session'];
 export type SessionId = components['schemas']['SessionId'];
 export type SessionRef = components['schemas']['SessionRef'];
@@ -2007,7 +2062,11 @@ export type Swap = components['schemas']['Swap'];
 export type Swapped = components['schemas']['Swapped'];
 export type Tier = components['schemas']['Tier'];
 export type Time = components['schemas']['Time'];
+export type Tool = components['schemas']['Tool'];
+export type ToolEffect = components['schemas']['ToolEffect'];
 export type ToolKind = components['schemas']['ToolKind'];
+export type ToolServer = components['schemas']['ToolServer'];
+export type ToolServers = components['schemas']['ToolServers'];
 export type ToolStatus = components['schemas']['ToolStatus'];
 export type Tree = components['schemas']['Tree'];
 export type TreeEntry = components['schemas']['TreeEntry'];
