@@ -245,6 +245,25 @@ function journey(name, size) {
         assert.deepEqual(found, []);
       });
 
+      await t.test('goes anywhere by its name', STEP, async () => {
+        await page.goto(`${server.url}/chat`);
+        await message(page).waitFor();
+        await page.keyboard.press('Control+k');
+        const field = page.getByRole('combobox', { name: /^Search/ });
+        await field.waitFor();
+        await shot(`${name}-17-palette`);
+        assert.ok(await field.evaluate((it) => it.getBoundingClientRect().bottom < innerHeight / 2), 'it stands before all else');
+        assert.deepEqual([...await faults(page), ...await sticksOut(page)], []);
+        await page.keyboard.type('go to the inbox');
+        await page.keyboard.press('Enter');
+        await page.getByRole('heading', { name: 'Inbox', exact: true }).waitFor();
+        const help = page.getByRole('dialog', { name: 'Keyboard' });
+        await pressUntil(page, '?', () => help.waitFor({ timeout: 700 }));
+        await shot(`${name}-18-keyboard`);
+        await page.keyboard.press('Escape');
+        await help.waitFor({ state: 'detached' });
+      });
+
       await t.test('logs out', STEP, async () => {
         await page.goto(`${server.url}/keys`);
         if (phone) await page.getByRole('button', { name: 'More' }).click();

@@ -63,6 +63,7 @@ async function listOf(page, gauge, url) {
   await page.getByRole('searchbox').focus();
   const few = await each(gauge, 6, typing);
   for (let before = -1; before < DISPATCHES;) {
+    await drawn(page);
     before = await shown();
     await rows.evaluate((it) => it.scrollTo({ top: it.scrollHeight }));
     await page.waitForFunction((before) => Number.parseInt(document.querySelector('.count').textContent, 10) > before || !document.querySelector('.count').textContent.includes('+'), before, { timeout: SEEN_MS });
