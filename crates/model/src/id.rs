@@ -141,6 +141,8 @@ ids! {
     InviteId = "inv";
     /// A conversation, continued by its session file.
     SessionId = "ses";
+    /// Something that somebody entrusted to this server and that is never shown again.
+    SecretId = "sec";
 }
 
 macro_rules! names {
@@ -199,6 +201,8 @@ names! {
     WorkspaceName;
     /// One message to an agent and all it did about it; chosen by the client, or by us.
     TurnId;
+    /// What a person calls a model endpoint of their own; unique for them.
+    EndpointName;
 }
 
 /// Whether `text` may name something.

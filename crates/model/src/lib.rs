@@ -27,8 +27,8 @@ pub use dispatch::{
 };
 pub use event::{Entry, Event, EventId, ToolKind, ToolStatus, TurnOutcome};
 pub use id::{
-    CommitId, DispatchId, InviteId, KeyId, ProposalId, SandboxId, SessionId, TurnId, UserId,
-    WorkspaceId, WorkspaceName,
+    CommitId, DispatchId, EndpointName, InviteId, KeyId, ProposalId, SandboxId, SecretId,
+    SessionId, TurnId, UserId, WorkspaceId, WorkspaceName,
 };
 pub use label::Label;
 pub use limit::Limits;

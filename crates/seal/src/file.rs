@@ -9,10 +9,9 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use model::WorkspaceId;
 use zeroize::Zeroizing;
 
-use crate::keys::{DataKey, Keys, KeysError, MasterId, Wrapped};
+use crate::keys::{DataKey, Keys, KeysError, MasterId, Owner, Wrapped};
 use crate::sealer::{SealError, Sealer, to_hex};
 use crate::whole::write_whole;
 
@@ -147,33 +146,35 @@ impl Keys for FileKeys {
         &self.first.id
     }
 
-    fn wrap(&self, workspace: WorkspaceId, key: &DataKey) -> Result<Wrapped, KeysError> {
-        let sealer = Sealer::new(workspace, &self.first.key, PURPOSE);
+    fn wrap(&self, owner: Owner, key: &DataKey) -> Result<Wrapped, KeysError> {
+        let sealer = Sealer::new(owner, &self.first.key, PURPOSE);
         match sealer.seal(&[], key.bytes()) {
             Ok(sealed) => Ok(Wrapped { master: self.first.id.clone(), sealed }),
             Err(SealError::Keys(error)) => Err(error),
-            Err(_) => Err(KeysError::Broken(workspace)),
+            Err(_) => Err(KeysError::Broken(owner)),
         }
     }
 
-    fn unwrap(&self, workspace: WorkspaceId, wrapped: &Wrapped) -> Result<DataKey, KeysError> {
+    fn unwrap(&self, owner: Owner, wrapped: &Wrapped) -> Result<DataKey, KeysError> {
         let mut masters = std::iter::once(&self.first).chain(&self.older);
         let master = masters.find(|master| master.id == wrapped.master);
         let master = master.ok_or_else(|| KeysError::NoMaster(wrapped.master.clone()))?;
-        let sealer = Sealer::new(workspace, &master.key, PURPOSE);
-        let opened = sealer.open("a key", &[], &wrapped.sealed).map(Zeroizing::new);
-        let opened = opened.map_err(|_| KeysError::Broken(workspace))?;
-        DataKey::from_slice(&opened).ok_or(KeysError::Broken(workspace))
+        let sealer = Sealer::new(owner, &master.key, PURPOSE);
+        let mut bytes = Zeroizing::new(wrapped.sealed.clone());
+        let opened = sealer.open_in_place("a key", &[], &mut bytes);
+        let opened = opened.map_err(|_| KeysError::Broken(owner))?;
+        DataKey::from_slice(opened).ok_or(KeysError::Broken(owner))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::WorkspaceId;
     use std::os::unix::fs::PermissionsExt as _;
 
-    fn workspace(number: u128) -> WorkspaceId {
-        WorkspaceId::from_uuid(uuid::Uuid::from_u128(number))
+    fn workspace(number: u128) -> Owner {
+        WorkspaceId::from_uuid(uuid::Uuid::from_u128(number)).into()
     }
 
     #[test]

@@ -6,13 +6,53 @@ use std::str::FromStr;
 use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use model::WorkspaceId;
+use model::{SecretId, WorkspaceId};
 use zeroize::Zeroizing;
 
 /// Bytes of every key.
 pub(crate) const KEY_BYTES: usize = 32;
 
-/// The key of a workspace, from which all others of it are made. Gone from memory when it is dropped.
+/// Whose a key is. What is sealed for one opens for no other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// A git folder, and the rows that belong to it.
+    Workspace(WorkspaceId),
+    /// One secret of a person.
+    Secret(SecretId),
+}
+
+impl Owner {
+    /// The bits of its id.
+    pub(crate) fn uuid(self) -> uuid::Uuid {
+        match self {
+            Self::Workspace(id) => id.uuid(),
+            Self::Secret(id) => id.uuid(),
+        }
+    }
+}
+
+impl From<WorkspaceId> for Owner {
+    fn from(id: WorkspaceId) -> Self {
+        Self::Workspace(id)
+    }
+}
+
+impl From<SecretId> for Owner {
+    fn from(id: SecretId) -> Self {
+        Self::Secret(id)
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Workspace(id) => id.fmt(f),
+            Self::Secret(id) => id.fmt(f),
+        }
+    }
+}
+
+/// The key of an owner, from which all others of it are made. Gone from memory when it is dropped.
 pub struct DataKey(Zeroizing<[u8; KEY_BYTES]>);
 
 impl DataKey {
@@ -106,9 +146,9 @@ pub enum KeysError {
     /// The master key that wrapped a data key is not there: what it protects cannot be read.
     #[error("the master key `{0}` is not there")]
     NoMaster(MasterId),
-    /// The wrapped key is not what this master key wrapped for this workspace.
+    /// The wrapped key is not what this master key wrapped for this owner.
     #[error("the key of {0} does not open: it was changed, or is another's")]
-    Broken(WorkspaceId),
+    Broken(Owner),
     /// A file of keys does not read as one.
     #[error("{what} is malformed")]
     Malformed {
@@ -140,14 +180,14 @@ pub enum KeysError {
 /// Who holds the master keys: a file, or a key service.
 ///
 /// What was wrapped can be unwrapped by any later process for as long as its master key is kept. A key that was wrapped
-/// for one workspace does not unwrap for another. Calls may block for as long as the service takes.
+/// for one owner does not unwrap for another. Calls may block for as long as the service takes.
 pub trait Keys: fmt::Debug + Send + Sync {
     /// The master key that wraps from now on.
     fn master(&self) -> &MasterId;
 
-    /// Wraps the key of a workspace under [`master`](Self::master).
-    fn wrap(&self, workspace: WorkspaceId, key: &DataKey) -> Result<Wrapped, KeysError>;
+    /// Wraps the key of an owner under [`master`](Self::master).
+    fn wrap(&self, owner: Owner, key: &DataKey) -> Result<Wrapped, KeysError>;
 
-    /// The key that was wrapped for a workspace, under whichever master key.
-    fn unwrap(&self, workspace: WorkspaceId, wrapped: &Wrapped) -> Result<DataKey, KeysError>;
+    /// The key that was wrapped for an owner, under whichever master key.
+    fn unwrap(&self, owner: Owner, wrapped: &Wrapped) -> Result<DataKey, KeysError>;
 }

@@ -2,7 +2,7 @@
 //! sealed, never logs, never shows a key.
 //!
 //! A master key ([`Keys`]) wraps one data key for each workspace ([`Keyring`]); from a data key come the keys of each
-//! message and object ([`Sealer`]). Whoever has neither the master key nor an unwrapped data key learns the size and the
+//! message and object ([`Sealer`]). Secrets of people lie in a [`Vault`], each under a key of its own. Whoever has neither the master key nor an unwrapped data key learns the size and the
 //! time of what is sealed, and no more; what was changed, cut short, moved elsewhere or put back from an earlier object
 //! of another name does not open.
 
@@ -11,10 +11,12 @@ mod keys;
 mod object;
 mod ring;
 mod sealer;
+mod vault;
 mod whole;
 
 pub use file::{FileKeys, MASTER_KEY_FILE};
-pub use keys::{DataKey, Keys, KeysError, MasterId, Wrapped};
+pub use keys::{DataKey, Keys, KeysError, MasterId, Owner, Wrapped};
 pub use ring::{Keyring, WorkspaceKey};
 pub use sealer::{SealError, Sealer};
+pub use vault::Vault;
 pub use whole::write_whole;

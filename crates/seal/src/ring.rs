@@ -1,7 +1,7 @@
 //! The keys of workspaces: each wrapped in a file of the workspace's sealed folder, unwrapped once and kept in memory.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use crate::keys::{DataKey, Keys, Wrapped};
 use crate::sealer::{SealError, Sealer, parse_text};
-use crate::whole::{sync_folder, write_whole};
+use crate::whole::{shred, sync_folder, write_whole};
 
 /// The wrapped key in the sealed folder of a workspace.
 const KEY_FILE: &str = "key";
@@ -78,8 +78,8 @@ impl Keyring {
         if let Some(key) = self.open.lock().get(&workspace) {
             return Ok(key.clone());
         }
-        let wrapped = self.wrapped(workspace)?.ok_or(SealError::NoKey(workspace))?;
-        let key = self.keys.unwrap(workspace, &wrapped)?;
+        let wrapped = self.wrapped(workspace)?.ok_or(SealError::NoKey(workspace.into()))?;
+        let key = self.keys.unwrap(workspace.into(), &wrapped)?;
         let key = WorkspaceKey::new(workspace, &key);
         let mut open = self.open.lock();
         if open.len() >= OPEN_MAX {
@@ -102,7 +102,7 @@ impl Keyring {
         let folder = self.folder(workspace);
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
         made.and_then(|()| sync_folder(&folder)).map_err(SealError::io("make a sealed folder"))?;
-        write_key(&folder, &self.keys.wrap(workspace, &DataKey::random()?)?)?;
+        write_key(&folder, &self.keys.wrap(workspace.into(), &DataKey::random()?)?)?;
         self.key(workspace)
     }
 
@@ -115,10 +115,11 @@ impl Keyring {
     ) -> Result<String, SealError> {
         let nobody = WorkspaceId::from_uuid(uuid::Uuid::nil());
         let (workspace, mut message) =
-            parse_text(text).ok_or(SealError::Broken { what, workspace: nobody })?;
+            parse_text(text).ok_or(SealError::Broken { what, owner: nobody.into() })?;
         let key = self.key(workspace)?;
         let opened = key.rows.open_in_place(what, name, &mut message)?;
-        String::from_utf8(opened.to_vec()).map_err(|_| SealError::Broken { what, workspace })
+        String::from_utf8(opened.to_vec())
+            .map_err(|_| SealError::Broken { what, owner: workspace.into() })
     }
 
     /// Destroys the key of a workspace: all that was sealed for it is lost, every copy of it too. Done when this returns,
@@ -127,18 +128,7 @@ impl Keyring {
         let failed = SealError::io("destroy the key of a workspace");
         self.open.lock().remove(&workspace);
         let path = self.folder(workspace).join(KEY_FILE);
-        match File::options().write(true).open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            opened => {
-                // Over the old blocks, where the file system has it so.
-                let file = opened.map_err(&failed)?;
-                let length = file.metadata().map_err(&failed)?.len();
-                let zeros = vec![0; usize::try_from(length).unwrap_or_default()];
-                let wiped = std::os::unix::fs::FileExt::write_all_at(&file, &zeros, 0);
-                wiped.and_then(|()| file.sync_all()).map_err(&failed)?;
-            }
-        }
-        fs::remove_file(&path).and_then(|()| sync_folder(&path)).map_err(&failed)?;
+        shred(&path).map_err(failed)?;
         self.open.lock().remove(&workspace);
         Ok(())
     }
@@ -149,7 +139,7 @@ impl Keyring {
     /// What the first one that does not open says.
     pub fn check(&self) -> Result<(), SealError> {
         for (workspace, wrapped) in self.all_wrapped()? {
-            self.keys.unwrap(workspace, &wrapped)?;
+            self.keys.unwrap(workspace.into(), &wrapped)?;
         }
         Ok(())
     }
@@ -159,8 +149,8 @@ impl Keyring {
         let mut count = 0;
         for (workspace, wrapped) in self.all_wrapped()? {
             if wrapped.master != *self.keys.master() {
-                let key = self.keys.unwrap(workspace, &wrapped)?;
-                write_key(&self.folder(workspace), &self.keys.wrap(workspace, &key)?)?;
+                let key = self.keys.unwrap(workspace.into(), &wrapped)?;
+                write_key(&self.folder(workspace), &self.keys.wrap(workspace.into(), &key)?)?;
                 count += 1;
             }
         }

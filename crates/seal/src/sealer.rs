@@ -1,4 +1,4 @@
-//! Seals messages of one workspace for one purpose. Each has a key of its own, made from a random salt, so that no number
+//! Seals messages of one owner for one purpose. Each has a key of its own, made from a random salt, so that no number
 //! of messages wears a key out; what it is called is bound to it.
 
 use std::fmt;
@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use model::WorkspaceId;
 
-use crate::keys::{DataKey, KeysError};
+use crate::keys::{DataKey, KeysError, Owner};
 
 /// Bytes before the ciphertext of a message or object, from which its key is made.
 pub(crate) const SALT_BYTES: usize = 16;
@@ -24,18 +24,16 @@ const ID_BYTES: usize = 16;
 /// Something could not be sealed or opened.
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
-    /// The workspace has no key: it was deleted, and what was sealed for it is lost for good.
+    /// The owner has no key: it was deleted, and what was sealed for it is lost for good.
     #[error("there is no key of {0}")]
-    NoKey(WorkspaceId),
+    NoKey(Owner),
     /// What is found is not what was sealed under this name: it was changed, cut short, or taken from elsewhere.
-    #[error(
-        "{what} of {workspace} does not open: it was changed, cut short or taken from elsewhere"
-    )]
+    #[error("{what} of {owner} does not open: it was changed, cut short or taken from elsewhere")]
     Broken {
         /// What was to be opened.
         what: &'static str,
-        /// Of which workspace.
-        workspace: WorkspaceId,
+        /// Of whom.
+        owner: Owner,
     },
     /// A key could not be had.
     #[error(transparent)]
@@ -57,29 +55,29 @@ impl SealError {
     }
 }
 
-/// Seals and opens what belongs to one workspace and serves one purpose. Two purposes share no key.
+/// Seals and opens what belongs to one owner and serves one purpose. Two purposes share no key.
 pub struct Sealer {
-    workspace: WorkspaceId,
+    owner: Owner,
     root: Prk,
 }
 
 impl fmt::Debug for Sealer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sealer").field("workspace", &self.workspace).finish_non_exhaustive()
+        f.debug_struct("Sealer").field("owner", &self.owner).finish_non_exhaustive()
     }
 }
 
 impl Sealer {
-    /// The sealer of a workspace for a purpose.
-    pub fn new(workspace: WorkspaceId, key: &DataKey, purpose: &str) -> Self {
-        let salt =
-            Salt::new(HKDF_SHA256, format!("remit at rest 1 {purpose} {workspace}").as_bytes());
-        Self { workspace, root: salt.extract(key.bytes()) }
+    /// The sealer of an owner for a purpose.
+    pub fn new(owner: impl Into<Owner>, key: &DataKey, purpose: &str) -> Self {
+        let owner = owner.into();
+        let salt = Salt::new(HKDF_SHA256, format!("remit at rest 1 {purpose} {owner}").as_bytes());
+        Self { owner, root: salt.extract(key.bytes()) }
     }
 
     /// Whose it is.
-    pub fn workspace(&self) -> WorkspaceId {
-        self.workspace
+    pub fn owner(&self) -> Owner {
+        self.owner
     }
 
     /// Seals a message. To open it, the same `name` must be said: what it is and where it stands, in parts.
@@ -126,16 +124,16 @@ impl Sealer {
         opened.map(|message| &*message).map_err(|_| self.broken(what))
     }
 
-    /// Seals a text as a text that names its workspace: see [`crate::Keyring::open_text`].
+    /// Seals a text as a text that names its owner: see [`crate::Keyring::open_text`].
     pub fn seal_text(&self, name: &[&[u8]], text: &str) -> Result<String, SealError> {
-        let mut raw = self.workspace.uuid().as_bytes().to_vec();
+        let mut raw = self.owner.uuid().as_bytes().to_vec();
         raw.extend_from_slice(&self.seal(name, text.as_bytes())?);
         let mut sealed = TEXT_MARK.to_owned();
         URL_SAFE_NO_PAD.encode_string(raw, &mut sealed);
         Ok(sealed)
     }
 
-    /// A name of 32 hexadecimal digits for something of this workspace that tells nothing about it, the same each time.
+    /// A name of 32 hexadecimal digits for something of this owner that tells nothing about it, the same each time.
     pub fn blind_name(&self, of: &[u8]) -> String {
         let mut name = [0; ID_BYTES];
         self.mark(&[b"name", of], &mut name);
@@ -164,7 +162,7 @@ impl Sealer {
 
     /// The name as it is bound to a message: no two names have the same form.
     pub(crate) fn about(&self, name: &[&[u8]]) -> Vec<u8> {
-        let mut about = self.workspace.uuid().as_bytes().to_vec();
+        let mut about = self.owner.uuid().as_bytes().to_vec();
         for part in name {
             about.extend_from_slice(&(part.len() as u64).to_be_bytes());
             about.extend_from_slice(part);
@@ -173,7 +171,7 @@ impl Sealer {
     }
 
     pub(crate) fn broken(&self, what: &'static str) -> SealError {
-        SealError::Broken { what, workspace: self.workspace }
+        SealError::Broken { what, owner: self.owner }
     }
 }
 
@@ -270,7 +268,7 @@ mod tests {
         let sealed = ours.seal_text(NAME, "hello").unwrap();
         assert!(sealed.starts_with(TEXT_MARK) && sealed.is_ascii());
         let (of, message) = parse_text(&sealed).unwrap();
-        assert_eq!(of, ours.workspace());
+        assert_eq!(Owner::from(of), ours.owner());
         assert_eq!(ours.open("it", NAME, &message).unwrap(), b"hello");
         for bad in ["", "$1:", "$1:***", "hello"] {
             assert!(parse_text(bad).is_none(), "{bad}");

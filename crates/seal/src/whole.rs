@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 /// Gives `path` this content, readable by its owner alone: after a crash or a power cut it has the old content or the
@@ -19,6 +19,20 @@ pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     file.write_all(content)?;
     file.sync_all()?;
     fs::rename(next, path)?;
+    sync_folder(path)
+}
+
+/// Writes zeros over a file and removes it; no error where there is none. Done when this returns.
+pub(crate) fn shred(path: &Path) -> io::Result<()> {
+    let file = match File::options().write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    // Over the old blocks, where the file system has it so.
+    let zeros = vec![0; usize::try_from(file.metadata()?.len()).unwrap_or_default()];
+    file.write_all_at(&zeros, 0)?;
+    file.sync_all()?;
+    fs::remove_file(path)?;
     sync_folder(path)
 }
 

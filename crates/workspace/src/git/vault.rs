@@ -247,7 +247,7 @@ impl Vault {
     }
 
     pub(crate) fn damaged(&self, what: &'static str) -> Error {
-        Error::Damaged { what, id: self.key.files.workspace().to_string() }
+        Error::Damaged { what, id: self.key.files.owner().to_string() }
     }
 }
 
