@@ -4,6 +4,7 @@
 //! [`model::State::after`]. What is outside is reached through the ports of [`port`].
 
 pub mod dispatcher;
+pub mod endpoint;
 pub mod git_program;
 pub mod kill_point;
 pub mod line;

@@ -211,7 +211,9 @@ async fn measure(rounds: usize) -> Result<Value, Failure> {
     let book = Arc::new(SqliteLedger::open(folder.path())?);
     let (ids, budgets) = (Arc::new(RandomIds), DayBudgets::default());
     let (servers, knowledge, tasks) = (vec![], None, tasks.clone());
-    let setup = Setup { endpoints, servers, knowledge, limits, tasks, clock, ids, book, budgets };
+    let persons = None;
+    let setup =
+        Setup { endpoints, persons, servers, knowledge, limits, tasks, clock, ids, book, budgets };
     let broker = Broker::new(setup)?;
     let mut sandboxes = Vec::new();
     for number in 0..SANDBOXES {

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
+use engine::endpoint::{EndpointError, Endpoints, is_own};
 use engine::port::{
-    Caller, Charge, Clock, Door, Gate, IdSource, OpenGate, Report, ToolServer, UsageBook,
+    Caller, Charge, Clock, Door, Gate, IdSource, OpenGate, OwnEndpoint, Report, ToolServer, Tried,
+    UsageBook,
 };
 use engine::task::{TaskKind, Tasks};
 use knowledge::Knowledge;
-use model::{Event, ModelApi, Runner, RunnerName, TurnId};
+use model::{EndpointName, Event, ModelApi, Runner, RunnerName, TurnId, UserId};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::sync::DropGuard;
@@ -23,6 +25,7 @@ use crate::endpoint::Endpoint;
 use crate::intake::Room;
 use crate::limit::{CONNECTIONS_MAX, DIAGNOSTICS_MAX, Limits};
 use crate::mcp::{Calls, Server, Servers};
+use crate::own::Owned;
 use crate::refusal::Refusal;
 use crate::upstream::Upstream;
 
@@ -33,6 +36,8 @@ pub struct Setup {
     /// translated. A caller may name another as `endpoint/model`. Empty: the demo model answers
     /// everything.
     pub endpoints: Vec<Endpoint>,
+    /// The endpoints that people bring; absent: nobody may.
+    pub persons: Option<Endpoints>,
     /// Servers of tools outside.
     pub servers: Vec<Server>,
     /// What the built-in server `knowledge` answers from; there is none where absent.
@@ -100,6 +105,7 @@ impl Setup {
 pub struct Broker {
     setup: Arc<Setup>,
     upstream: Option<Upstream>,
+    owned: Option<Arc<Owned>>,
     servers: Arc<Servers>,
     room: Room,
     purse: Arc<Purse>,
@@ -119,11 +125,13 @@ impl Broker {
             [] => None,
             [..] => Some(Upstream::new(setup.limits.clone()).map_err(NoClient)?),
         };
+        let owned = setup.persons.take().map(|it| Owned::new(it, &setup.limits)).transpose();
+        let owned = owned.map_err(NoClient)?.map(Arc::new);
         let purse = Purse::new(setup.budgets);
         let servers = std::mem::take(&mut setup.servers);
         let servers = Servers::new(setup.knowledge.take(), servers, &setup.limits);
         let servers = Arc::new(servers.map_err(NoClient)?);
-        Ok(Self { setup: Arc::new(setup), upstream, servers, room: Room::new(), purse })
+        Ok(Self { setup: Arc::new(setup), upstream, owned, servers, room: Room::new(), purse })
     }
 }
 
@@ -140,6 +148,7 @@ impl Gate for Broker {
             tasks: self.setup.tasks.clone(),
             setup: Arc::clone(&self.setup),
             upstream: self.upstream.clone(),
+            owned: self.owned.clone(),
             servers: self.servers.clone(),
             calls: Calls::new(),
             room: self.room.of_caller(),
@@ -160,11 +169,18 @@ impl Gate for Broker {
         self.setup.model(&runner.name, runner.model_api).to_owned()
     }
 
-    fn has_model(&self, name: &str) -> bool {
+    async fn has_model(&self, subject: UserId, runner: &RunnerName, name: &str) -> bool {
+        if is_own(name) {
+            return self.own(subject, runner, name).await.is_some();
+        }
         demo::named(name).is_some() || self.setup.chosen(name).is_some()
     }
 
-    fn dialect(&self, runner: &Runner, model: Option<&str>) -> ModelApi {
+    async fn dialect(&self, subject: UserId, runner: &Runner, model: Option<&str>) -> ModelApi {
+        if let Some(name) = model.filter(|name| is_own(name)) {
+            let own = self.own(subject, &runner.name, name).await;
+            return own.map_or(runner.model_api, |endpoint| endpoint.api);
+        }
         match model.and_then(demo::named) {
             Some(Speaks::Any) => return runner.model_api,
             Some(Speaks::Only(api)) => return api,
@@ -175,8 +191,26 @@ impl Gate for Broker {
         chosen.or_else(usual).unwrap_or(runner.model_api)
     }
 
+    async fn try_endpoint(
+        &self,
+        owner: UserId,
+        name: &EndpointName,
+        model: Option<&str>,
+    ) -> Result<Tried, EndpointError> {
+        let unknown = || EndpointError::Unknown(name.to_string());
+        let owned = self.owned.as_ref().ok_or_else(unknown)?;
+        owned.try_one(owner, (name, model), &*self.setup.clock).await
+    }
+
     fn servers(&self) -> Vec<ToolServer> {
         self.servers.told()
+    }
+}
+
+impl Broker {
+    /// What is known of a person's endpoint that they may choose for this runner.
+    async fn own(&self, owner: UserId, runner: &RunnerName, name: &str) -> Option<OwnEndpoint> {
+        self.owned.as_ref()?.chosen(owner, runner, name).await
     }
 }
 
@@ -207,6 +241,7 @@ pub(crate) struct Serving {
     pub(crate) tasks: Tasks,
     pub(crate) room: Room,
     pub(crate) upstream: Option<Upstream>,
+    owned: Option<Arc<Owned>>,
     pub(crate) calls: Calls,
     servers: Arc<Servers>,
     setup: Arc<Setup>,
@@ -260,17 +295,22 @@ impl Serving {
     /// Whether it matters which model a caller names.
     pub(crate) fn has_choice(&self) -> bool {
         let endpoints = &self.setup.endpoints;
-        endpoints.len() > 1 || endpoints.iter().any(|endpoint| !endpoint.models.is_empty())
+        self.caller.model.as_deref().is_some_and(is_own)
+            || endpoints.len() > 1
+            || endpoints.iter().any(|endpoint| !endpoint.models.is_empty())
     }
 
     /// What answers a request of this dialect that names this model. A name nobody knows is that of
     /// a model of the agent's own choice, which does not count.
-    pub(crate) fn answers(
+    pub(crate) async fn answers(
         &self,
         api: ModelApi,
         asked: Option<&str>,
     ) -> Result<Answers<'_>, Refusal> {
         let chosen = self.caller.model.as_deref();
+        if let Some(chosen) = chosen.filter(|chosen| is_own(chosen)) {
+            return self.own(chosen, asked).await;
+        }
         match chosen.and_then(demo::named) {
             Some(Speaks::Only(speaks)) if speaks != api => return Ok(Answers::DemoIn(speaks)),
             Some(Speaks::Any | Speaks::Only(_)) => return Ok(Answers::Demo),
@@ -290,6 +330,15 @@ impl Serving {
             Some(named) => Answers::Named(upstream, Box::new(named)),
             None => Answers::Usual(upstream, usual),
         })
+    }
+
+    /// What answers where a person's own model was chosen: that, or nothing.
+    async fn own(&self, chosen: &str, asked: Option<&str>) -> Result<Answers<'_>, Refusal> {
+        let gone = || Refusal::Gone { endpoint: chosen.chars().take(64).collect() };
+        let owned = self.owned.as_deref().ok_or_else(gone)?;
+        let Caller { subject, runner, .. } = &self.caller;
+        let endpoint = owned.endpoint(*subject, runner, (chosen, asked)).await?;
+        Ok(Answers::Named(&owned.upstream, Box::new(endpoint)))
     }
 
     /// A name for an answer, unique among those of this dispatch on this server.

@@ -3,6 +3,7 @@
 use hyper::header::HeaderValue;
 use model::{ModelApi, RunnerName};
 use reqwest::Url;
+use tokio_util::sync::CancellationToken;
 
 use crate::price::Price;
 use crate::secret::Secret;
@@ -46,6 +47,8 @@ pub struct Endpoint {
     pub(crate) runners: Vec<RunnerName>,
     pub(crate) max_tokens: Option<u64>,
     pub(crate) prices: Vec<Price>,
+    /// Cancelled when it is not to be used any more, and what is under way is to end; of a person's alone.
+    pub(crate) over: Option<CancellationToken>,
 }
 
 /// An endpoint cannot be used as it is configured.
@@ -86,7 +89,20 @@ impl Endpoint {
             return Err(BadEndpoint::Model { name });
         }
         let prices = parts.prices;
-        Ok(Self { name, api, base, key, model, models, runners, max_tokens, prices })
+        Ok(Self { name, api, base, key, model, models, runners, max_tokens, prices, over: None })
+    }
+
+    /// The same, until it is removed.
+    pub(crate) fn until(self, over: CancellationToken) -> Self {
+        Self { over: Some(over), ..self }
+    }
+
+    /// Completes when it is removed.
+    pub(crate) async fn over(&self) {
+        match &self.over {
+            Some(over) => over.cancelled().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// The demo model as an endpoint that speaks this dialect. It is never sent anything.
@@ -101,6 +117,7 @@ impl Endpoint {
             runners: Vec::new(),
             max_tokens: None,
             prices: Vec::new(),
+            over: None,
         }
     }
 

@@ -11,6 +11,7 @@ mod intake;
 mod route;
 
 pub mod endpoint;
+mod own;
 mod price;
 mod refusal;
 pub mod secret;

@@ -43,6 +43,12 @@ pub const TOOL_CALLS_AT_ONCE: usize = 4;
 pub const TOOL_CALLS_MAX: u32 = 2_000;
 /// The arguments of a call that are told whole in the stream of its dispatch, in bytes.
 pub const TOOL_ARGUMENTS_TOLD_BYTES_MAX: usize = 8 << 10;
+/// How long the name of a person's endpoint may take to be looked up.
+pub const LOOK_UP: Duration = Duration::from_secs(10);
+/// Endpoints of persons that are tried at once; further ones wait.
+pub const TRIES_AT_ONCE: usize = 4;
+/// How long such a try may take, its wait included.
+pub const TRY: Duration = Duration::from_secs(25);
 /// Diagnostics that the gate writes into the stream of one dispatch.
 pub const DIAGNOSTICS_MAX: u32 = 32;
 

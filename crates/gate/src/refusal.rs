@@ -42,6 +42,14 @@ pub(crate) enum Refusal {
         "the model endpoint `{endpoint}` does not offer that model: ask for another, or have it added to the endpoint's `models`"
     )]
     Model { endpoint: String },
+    #[error(
+        "there is no model endpoint `{endpoint}` for this dispatch any more: its owner removed or changed it; begin a conversation with another model"
+    )]
+    Gone { endpoint: String },
+    #[error(
+        "this server does not call the model endpoint `{endpoint}` any more: whoever runs it must name its host in `model.persons`"
+    )]
+    NotNamed { endpoint: String },
     #[error("{0}")]
     Budget(UsedUp),
     #[error("the model endpoint `{endpoint}` answered with an error: {reason}")]
@@ -59,7 +67,7 @@ pub(crate) enum Refusal {
     )]
     Redirect { endpoint: String },
     #[error(
-        "the model endpoint `{endpoint}` refused the key it is configured with ({status}): whoever runs this server must set another"
+        "the model endpoint `{endpoint}` refused the key it is configured with ({status}): whoever configured it must set another"
     )]
     Key { endpoint: String, status: u16 },
     #[error(
@@ -78,7 +86,7 @@ impl Refusal {
             Self::BrokenBody | Self::BadRequest(_) | Self::Foreign { .. } => {
                 StatusCode::BAD_REQUEST
             }
-            Self::Model { .. } => StatusCode::FORBIDDEN,
+            Self::Model { .. } | Self::Gone { .. } | Self::NotNamed { .. } => StatusCode::FORBIDDEN,
             Self::Budget(_) => StatusCode::PAYMENT_REQUIRED,
             Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unreachable { .. } | Self::Redirect { .. } => StatusCode::BAD_GATEWAY,
@@ -104,6 +112,8 @@ impl Refusal {
             Self::BadRequest(_) => "bad_request",
             Self::Foreign { .. } => "not_translatable",
             Self::Model { .. } => "model_not_allowed",
+            Self::Gone { .. } => "endpoint_removed",
+            Self::NotNamed { .. } => "endpoint_not_allowed",
             Self::Budget(_) => "budget_exhausted",
             Self::Stated { .. } => "endpoint_error",
             Self::Unreachable { .. } => "endpoint_unreachable",
@@ -123,6 +133,8 @@ impl Refusal {
                 | Self::Redirect { .. }
                 | Self::Key { .. }
                 | Self::Failed { .. }
+                | Self::Gone { .. }
+                | Self::NotNamed { .. }
         )
     }
 

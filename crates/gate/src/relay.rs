@@ -24,6 +24,8 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, Broken>;
 pub(crate) enum Broken {
     #[error("the endpoint broke its answer off")]
     Endpoint,
+    #[error("the endpoint was removed by its owner")]
+    Removed,
     #[error("the endpoint fell silent in its answer")]
     Idle,
     #[error("the answer passed a budget")]

@@ -178,7 +178,7 @@ async fn ask(
     }
     let body = intake::take(body, &serving.room, &serving.limits).await?;
     let asked = serving.has_choice().then(|| asked(head.uri.path(), &body.bytes)).flatten();
-    let answers = serving.answers(call.api(), asked.as_deref())?;
+    let answers = serving.answers(call.api(), asked.as_deref()).await?;
     let beta = head.uri.query() == Some("beta=true");
     let ask = Ask { call, beta, headers: head.headers, body };
     match answers {

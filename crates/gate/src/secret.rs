@@ -15,6 +15,11 @@ impl Secret {
         Self(Arc::new(Zeroizing::new(key)))
     }
 
+    /// Keeps `key`, which leaves no other copy.
+    pub(crate) fn of(key: Zeroizing<String>) -> Self {
+        Self(Arc::new(key))
+    }
+
     /// The key itself, for the one place that sends it.
     pub(crate) fn expose(&self) -> &str {
         &self.0

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use model::ModelApi;
+use reqwest::dns::Resolve;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -22,6 +24,7 @@ use crate::limit::{
     ATTEMPTS_MAX, ERROR_BYTES_MAX, HEADER_VALUE_BYTES_MAX, HEADERS_MAX, Limits, RETRY_AFTER_MAX,
     RETRY_FIRST, TRANSLATED_BYTES_MAX,
 };
+use crate::own;
 use crate::redact::Redactor;
 use crate::refusal::{Refusal, whole_json};
 use crate::relay::{Body, Broken, Relay};
@@ -46,6 +49,14 @@ impl Upstream {
         Ok(Self { client: client(&limits)?, limits })
     }
 
+    /// One that looks names up in this way.
+    pub(crate) fn outward(
+        limits: Limits,
+        names: impl Resolve + 'static,
+    ) -> Result<Self, reqwest::Error> {
+        Ok(Self { client: builder(&limits).dns_resolver(names).build()?, limits })
+    }
+
     /// The endpoint's answer, in the dialect of the caller.
     pub(crate) async fn answer(
         &self,
@@ -53,10 +64,38 @@ impl Upstream {
         endpoint: &Endpoint,
         ask: Ask,
     ) -> Result<Response<Body>, Refusal> {
-        if ask.call.api() == endpoint.api {
-            self.pass(serving, endpoint, ask).await
+        let answered = async {
+            if ask.call.api() == endpoint.api {
+                self.pass(serving, endpoint, ask).await
+            } else {
+                self.translate(serving, endpoint, ask).await
+            }
+        };
+        tokio::select! {
+            answered = answered => answered,
+            () = endpoint.over() => Err(Refusal::Gone { endpoint: endpoint.name.clone() }),
+        }
+    }
+
+    /// Asks an endpoint for a word, on nobody's behalf but its owner's; what is wrong where there is none.
+    pub(crate) async fn word(&self, endpoint: &Endpoint) -> Result<(), Refusal> {
+        let body = own::word(endpoint.api, &endpoint.model).to_string().into();
+        let sent = Sent { endpoint, headers: headers(endpoint, &HeaderMap::new()), body };
+        let url = url(endpoint, Call::to(endpoint.api, false), false);
+        let answer = self.ask(&sent, &url, 0).await?;
+        if answer.status().is_redirection() {
+            return Err(Refusal::Redirect { endpoint: endpoint.name.clone() });
+        }
+        if !answer.status().is_success() {
+            return Err(self.stated(endpoint, answer).await);
+        }
+        let status = answer.status().as_u16();
+        let body = bounded(answer, ERROR_BYTES_MAX).await;
+        let heard = body.is_some_and(|body| hear::whole(endpoint.api, "", &body).is_ok());
+        if heard {
+            Ok(())
         } else {
-            self.translate(serving, endpoint, ask).await
+            Err(Refusal::Failed { endpoint: endpoint.name.clone(), status })
         }
     }
 
@@ -169,6 +208,7 @@ impl Upstream {
             futures_util::stream::iter([Ok(body)]).boxed()
         };
         let redactor = Redactor::new(endpoint.key.as_ref());
+        let from = until_over(from, endpoint);
         let relay = Relay { from, idle: self.limits.idle, redactor, account };
         let mut response = Response::new(relay.into_body());
         let kind = if stream { "text/event-stream" } else { "application/json" };
@@ -206,7 +246,7 @@ impl Upstream {
             let wait = match &tried {
                 Ok(answer) if passing(answer.status()) => asked_to_wait(answer.headers(), wait),
                 Ok(_) => None,
-                Err(error) if error.is_connect() => Some(wait),
+                Err(error) if error.is_connect() && !NotPublic::is_behind(error) => Some(wait),
                 Err(_) => None,
             };
             match wait {
@@ -261,7 +301,7 @@ impl Upstream {
     ) -> Response<Body> {
         let (status, headers) = (answer.status(), passed_on(endpoint, answer.headers()));
         let relay = Relay {
-            from: answer.bytes_stream().map_err(|_| Broken::Endpoint).boxed(),
+            from: until_over(answer.bytes_stream().map_err(|_| Broken::Endpoint).boxed(), endpoint),
             idle: self.limits.idle,
             redactor: Redactor::new(endpoint.key.as_ref()),
             account,
@@ -273,8 +313,46 @@ impl Upstream {
     }
 }
 
+/// The answer, cut off when its endpoint is removed.
+fn until_over(
+    from: BoxStream<'static, Result<Bytes, Broken>>,
+    endpoint: &Endpoint,
+) -> BoxStream<'static, Result<Bytes, Broken>> {
+    let Some(over) = endpoint.over.clone() else { return from };
+    let cut = over.clone();
+    let end = async move { cut.is_cancelled().then_some(Err(Broken::Removed)) };
+    let end = futures_util::stream::once(end).filter_map(std::future::ready);
+    from.take_until(over.cancelled_owned()).chain(end).boxed()
+}
+
+/// None of the addresses that a name stands for may be called.
+#[derive(Debug, thiserror::Error)]
+#[error("the name stands for no address that may be called")]
+pub(crate) struct NotPublic;
+
+impl NotPublic {
+    /// The same, for people.
+    pub(crate) const WHY: &str =
+        "it lies around this server and not outside, which whoever runs the server must allow";
+
+    fn is_behind(error: &reqwest::Error) -> bool {
+        let mut cause: Option<&dyn std::error::Error> = Some(error);
+        while let Some(error) = cause {
+            if error.is::<Self>() {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+}
+
 /// What calls everything outside: without redirects, repetition, or a word of the environment.
 pub(crate) fn client(limits: &Limits) -> Result<reqwest::Client, reqwest::Error> {
+    builder(limits).build()
+}
+
+fn builder(limits: &Limits) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
@@ -285,7 +363,6 @@ pub(crate) fn client(limits: &Limits) -> Result<reqwest::Client, reqwest::Error>
         .tcp_nodelay(true)
         .connect_timeout(limits.connect)
         .user_agent(concat!("remit/", env!("CARGO_PKG_VERSION")))
-        .build()
 }
 
 /// What is sent to an endpoint.
@@ -297,7 +374,9 @@ struct Sent<'a> {
 
 impl Sent<'_> {
     fn unreachable(&self, error: &reqwest::Error) -> Refusal {
-        let why = if error.is_connect() && error.is_timeout() {
+        let why = if NotPublic::is_behind(error) {
+            NotPublic::WHY
+        } else if error.is_connect() && error.is_timeout() {
             "connecting took too long"
         } else if error.is_connect() {
             "the connection was refused, its name was not found, or its certificate is not trusted"

@@ -1,5 +1,6 @@
 //! What can be typed. Decides nothing.
 
+mod endpoint;
 mod examples;
 mod hand;
 mod verb;
@@ -11,6 +12,7 @@ use clap_complete::Shell;
 
 use crate::exit;
 
+pub(crate) use endpoint::{Endpoint, New as NewEndpoint};
 pub(crate) use hand::{Hand, Outside, TokenFile};
 pub(crate) use verb::{Dispatch, Inbox, Key, Runner, Session, Tool, Ws};
 
@@ -55,7 +57,7 @@ pub(crate) enum Command {
     ///
     /// Where no server runs on the data folder, one is started for as long as this takes.
     #[command(after_help = examples::RUN)]
-    Run(Run),
+    Run(Box<Run>),
     /// Show on throw-away data that it works here: two turns, two sandboxes, one conversation.
     Demo,
     /// List and steer dispatches.
@@ -82,6 +84,9 @@ pub(crate) enum Command {
     /// Show and make keys.
     #[command(subcommand, after_help = examples::KEY)]
     Key(Key),
+    /// Keep, list and try model endpoints of your own.
+    #[command(subcommand, after_help = examples::ENDPOINT)]
+    Endpoint(Endpoint),
     /// Print a link that logs a browser in, once.
     Login {
         #[command(flatten)]
@@ -175,6 +180,10 @@ pub(crate) struct Run {
     /// (`remit tool ls`).
     #[arg(long = "tool", value_name = "SERVER[.TOOL]")]
     pub(crate) tools: Vec<String>,
+    /// A model for a new conversation, as `NAME/MODEL`, or `@NAME/MODEL` of an endpoint of your own
+    /// (`remit endpoint ls`).
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) with: Option<String>,
     /// The conversation to continue.
     #[arg(long, value_name = "ID")]
     pub(crate) session: Option<String>,
@@ -264,6 +273,7 @@ impl Cli {
             Command::Usage(asked) => (None, Some(&asked.server)),
             Command::Tool(Tool::Ls { server }) => (None, Some(server)),
             Command::Key(verb) => (None, Some(verb.server())),
+            Command::Endpoint(verb) => (None, Some(verb.server())),
             Command::Login { server } => (None, Some(server)),
             Command::Demo
             | Command::Config(_)

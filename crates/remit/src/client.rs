@@ -190,6 +190,8 @@ fn hint(code: &str) -> Option<&'static str> {
         "under-scoped" => "`remit key new --scopes agent,read` makes a key that may do more",
         "role-too-low" => "`remit ws members` lists the owners, who can change what you are",
         "unknown-dispatch" => "`remit dispatch ls` lists yours",
+        "unknown-endpoint" => "`remit endpoint ls` lists yours",
+        "endpoint-not-allowed" => "`remit endpoint ls` says which hosts there are to choose from",
         "unknown-session" => "`remit session ls` lists yours",
         "unknown-workspace" => "`remit ws ls` lists yours",
         "unknown-proposal" => "`remit inbox ls --state all` lists those that you may see",

@@ -107,7 +107,7 @@ async fn obey(cli: Cli, config: Config, surroundings: Surroundings) -> anyhow::R
     let json = cli.json;
     match cli.command {
         Command::Up(_) => return command::up::run(&config, json).await,
-        Command::Run(asked) => return command::run::run(&config, asked, json).await,
+        Command::Run(asked) => return command::run::run(&config, *asked, json).await,
         Command::Demo => return command::demo::run(&config, json).await,
         Command::Doctor(_) => return command::doctor::run(&config, json).await,
         Command::Runner(verb) => {
@@ -120,6 +120,7 @@ async fn obey(cli: Cli, config: Config, surroundings: Surroundings) -> anyhow::R
         Command::Tool(verb) => command::tool::run(&config, verb, json).await?,
         Command::Key(verb) => command::key::run(&config, verb, json).await?,
         Command::Usage(asked) => command::usage::run(&config, asked, json).await?,
+        Command::Endpoint(verb) => return command::endpoint::run(&config, verb, json).await,
         Command::Ws(verb) => return command::ws::run(&config, verb, json).await,
         Command::Storage(StorageVerb::Rotate) => command::storage::rotate(&config, json)?,
         Command::Config(_)

@@ -1,7 +1,8 @@
-//! What the operator lets workspaces reach outside, as the configuration says it.
+//! What the operator lets workspaces and people reach outside, as the configuration says it.
 
 use std::path::PathBuf;
 
+use engine::endpoint::ModelHosts;
 use engine::git_program::GitProgram;
 use engine::remote::{Allowed, BadEntry, Reach, SshProgram};
 use engine::task::Tasks;
@@ -18,6 +19,15 @@ pub(crate) fn reach(config: &Config) -> Result<Reach, Failed> {
     })?;
     let known_hosts = config.text("workspaces.known_hosts").map(known_hosts).transpose()?;
     Ok(Reach { allowed, known_hosts })
+}
+
+/// The hosts whose model endpoints people may bring.
+pub(crate) fn model_hosts(config: &Config) -> Result<ModelHosts, Failed> {
+    let hosts = config.text("model.persons").unwrap_or_default();
+    hosts.parse().map_err(|problem: BadEntry| {
+        Failed::new(Exit::Config, format!("`model.persons`: {problem}"))
+            .next("name hosts, as @vendors, api.example.com or https://llm.example.org:8443")
+    })
 }
 
 /// The file, from wherever one stands.

@@ -103,6 +103,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "those of them that a cache had; the same if absent",
     ),
     setting("model.output_price", PRICE, None, "a million tokens of answers"),
+    setting(
+        "model.persons",
+        Kind::List,
+        None,
+        "hosts whose model endpoints people may bring, as `@vendors`; none where absent",
+    ),
     setting("chat.runner", Kind::Text, Some("remit"), "the runner of a new conversation"),
     setting("limits.idle_s", Kind::Number { min: 0, max: 86_400 }, Some("300"), "idle sandboxes"),
     setting("limits.turn_s", Kind::Number { min: 1, max: 86_400 }, Some("1800"), "one turn"),
@@ -195,6 +201,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "what is logged, as `info` or `engine=debug`; `info` by `up`, `warn` by others",
     ),
     setting("log.format", Kind::Choice(&["text", "json"]), Some("text"), "how it is logged"),
+    setting("endpoint.key", Kind::Secret, None, "the key that `remit endpoint add` sends"),
     setting("client.url", Kind::Text, None, "the server that commands talk to"),
     setting("client.key", Kind::Secret, None, "the key that commands use"),
     setting(

@@ -1,4 +1,5 @@
-//! How data is kept at rest: in the clear, or sealed under a master key and open in memory alone.
+//! How data is kept at rest: in the clear, or sealed under a master key and open in memory alone. What people entrust to
+//! this server is always sealed.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -11,7 +12,7 @@ use embedded::lock::{DataLock, LockError};
 use embedded::sqlite::{OpenError, Sealing, SqliteLedger};
 use engine::task::Tasks;
 use engine::workspaces::Workspaces;
-use seal::{FileKeys, Keyring, KeysError, MASTER_KEY_FILE};
+use seal::{FileKeys, Keyring, Keys, KeysError, MASTER_KEY_FILE, SealError, Vault};
 
 use crate::backend;
 use crate::config::Config;
@@ -19,6 +20,8 @@ use crate::exit::{Exit, Failed};
 
 /// The folder of sealed workspaces in the data folder.
 const SEALED: &str = "sealed";
+/// The folder of what people entrusted to this server.
+const SECRETS: &str = "secrets";
 /// Where encrypted workspaces are open when nobody says: memory on every Linux.
 const MEMORY: &str = "/dev/shm";
 /// What `statfs` says of the file systems that are memory.
@@ -29,17 +32,23 @@ const IN_MEMORY: [i64; 2] = [0x0102_1994, 0x8584_58f6];
 pub(crate) struct Storage {
     pub(crate) ledger: Arc<SqliteLedger>,
     pub(crate) workspaces: Workspaces,
+    /// What people entrusted to this server; sealed whether the rest is or not.
+    pub(crate) vault: Arc<Vault>,
 }
 
 /// Takes the data folder and opens what is in it, in the way that the configuration says. What is in the
 /// clear and is to be sealed is sealed now.
 pub(crate) fn open(config: &Config, data: &Path, work: &Tasks) -> anyhow::Result<Storage> {
     let lock = take(data)?;
-    let Some(Sealed { ring, memory }) = sealed(config, data)? else {
+    let path = key_file(config, data);
+    let keys = masters(data, &path)?;
+    let Some(Sealed { ring, keys, memory }) = sealed(config, data, keys.clone())? else {
+        let vault = vault(data, keys, &path)?;
         let ledger = Arc::new(ledger(data, lock, &Sealing::Off)?);
         let workspaces = Workspaces::new(data, work.clone()).context("cannot make folders")?;
-        return Ok(Storage { ledger, workspaces });
+        return Ok(Storage { ledger, workspaces, vault });
     };
+    let vault = vault(data, Some(keys), &path)?;
     let ledger = Arc::new(ledger(data, lock, &Sealing::On(ring.clone()))?);
     let workspaces = Workspaces::sealed(&memory, ring, work.clone());
     let workspaces = workspaces.with_context(|| format!("cannot use {}", memory.display()))?;
@@ -47,7 +56,7 @@ pub(crate) fn open(config: &Config, data: &Path, work: &Tasks) -> anyhow::Result
     if count > 0 {
         tracing::info!(count, "workspaces were encrypted");
     }
-    Ok(Storage { ledger, workspaces })
+    Ok(Storage { ledger, workspaces, vault })
 }
 
 fn take(data: &Path) -> anyhow::Result<DataLock> {
@@ -79,10 +88,15 @@ fn ledger(data: &Path, lock: DataLock, sealing: &Sealing) -> anyhow::Result<Sqli
 /// What sealed storage needs.
 struct Sealed {
     ring: Arc<Keyring>,
+    keys: Arc<dyn Keys>,
     memory: PathBuf,
 }
 
-fn sealed(config: &Config, data: &Path) -> anyhow::Result<Option<Sealed>> {
+fn sealed(
+    config: &Config,
+    data: &Path,
+    keys: Option<Arc<dyn Keys>>,
+) -> anyhow::Result<Option<Sealed>> {
     if !config.is_on("storage.encryption") {
         return Ok(None);
     }
@@ -93,7 +107,18 @@ fn sealed(config: &Config, data: &Path) -> anyhow::Result<Option<Sealed>> {
             .into());
     }
     let memory = memory(config, data)?;
-    Ok(Some(Sealed { ring: ring(config, data)?, memory }))
+    let (path, directory) = (key_file(config, data), data.join(SEALED));
+    let keys: Arc<dyn Keys> = match keys {
+        Some(keys) => keys,
+        None if holds_anything(&directory) => return Err(missing(&path).into()),
+        None => {
+            tracing::warn!(path = %path.display(), "a master key was made; keep a copy of it somewhere else than the data");
+            Arc::new(FileKeys::create(&path).map_err(|problem| unusable(&problem))?)
+        }
+    };
+    let ring = Arc::new(Keyring::new(keys.clone(), &directory)?);
+    ring.check().map_err(|problem| does_not_open(&path, &problem))?;
+    Ok(Some(Sealed { ring, keys, memory }))
 }
 
 /// The file of the master key.
@@ -101,36 +126,41 @@ fn key_file(config: &Config, data: &Path) -> PathBuf {
     config.text("storage.key_file").map_or_else(|| data.join(MASTER_KEY_FILE), PathBuf::from)
 }
 
-/// The keys of all workspaces. A rotation of the master key that was begun is finished now.
-fn ring(config: &Config, data: &Path) -> anyhow::Result<Arc<Keyring>> {
-    let (path, directory) = (key_file(config, data), data.join(SEALED));
-    let keys = match FileKeys::open(&path).map_err(|problem| unusable(&problem))? {
-        Some(keys) => keys,
-        None if holds_anything(&directory) => return Err(missing(&path).into()),
-        None => {
-            tracing::warn!(path = %path.display(), "a master key was made; keep a copy of it somewhere else than the data");
-            FileKeys::create(&path).map_err(|problem| unusable(&problem))?
-        }
+/// The master keys, if there are any yet. A rotation of them that was begun is finished now.
+fn masters(data: &Path, path: &Path) -> anyhow::Result<Option<Arc<dyn Keys>>> {
+    let Some(keys) = FileKeys::open(path).map_err(|problem| unusable(&problem))? else {
+        return Ok(None);
     };
     let begun = keys.has_older();
-    let ring = Arc::new(Keyring::new(Arc::new(keys), &directory)?);
+    let keys: Arc<dyn Keys> = Arc::new(keys);
     if begun {
-        let count = finish_rotation(&ring, &path)?;
-        tracing::info!(count, "the rotation of the master key was finished");
+        let Rewrapped { workspaces, secrets } = finish_rotation(&keys, data, path)?;
+        tracing::info!(workspaces, secrets, "the rotation of the master key was finished");
     }
-    ring.check().map_err(|problem| {
-        let what = format!("the master key {} does not open this data: {problem}", path.display());
-        Failed::new(Exit::Config, what)
-            .next("put the right file back from a copy, or name it in `storage.key_file`")
-    })?;
-    Ok(ring)
+    Ok(Some(keys))
 }
 
-/// Another master key for everything in the data folder; how many keys of workspaces it wraps now. May be
-/// repeated after a crash at any point.
-pub(crate) fn rotate(config: &Config) -> anyhow::Result<usize> {
+/// What people entrusted to this server.
+fn vault(data: &Path, keys: Option<Arc<dyn Keys>>, path: &Path) -> anyhow::Result<Arc<Vault>> {
+    let known = keys.is_some();
+    let vault = Vault::new(&data.join(SECRETS), keys, path);
+    if !known && vault.holds_anything()? {
+        return Err(missing(path).into());
+    }
+    vault.check().map_err(|problem| does_not_open(path, &problem))?;
+    Ok(Arc::new(vault))
+}
+
+/// How many keys a new master key wraps.
+pub(crate) struct Rewrapped {
+    pub(crate) workspaces: usize,
+    pub(crate) secrets: usize,
+}
+
+/// Another master key for everything in the data folder. May be repeated after a crash at any point.
+pub(crate) fn rotate(config: &Config) -> anyhow::Result<Rewrapped> {
     let data = config.data();
-    if !data.join(SEALED).is_dir() {
+    if !data.join(SEALED).is_dir() && !data.join(SECRETS).is_dir() {
         let what = format!("nothing is encrypted in {}", data.display());
         return Err(Failed::new(Exit::NotFound, what)
             .next("switch it on with `storage.encryption = true`, and start the server once")
@@ -141,18 +171,31 @@ pub(crate) fn rotate(config: &Config) -> anyhow::Result<usize> {
     let keys = FileKeys::open(&path)
         .map_err(|problem| unusable(&problem))?
         .ok_or_else(|| missing(&path))?;
-    let keys = keys.renew().map_err(|problem| unusable(&problem))?;
-    let ring = Keyring::new(Arc::new(keys), &data.join(SEALED))?;
-    finish_rotation(&ring, &path)
+    let keys: Arc<dyn Keys> = Arc::new(keys.renew().map_err(|problem| unusable(&problem))?);
+    finish_rotation(&keys, &data, &path)
 }
 
 /// Wraps all keys by the first master key of the file, and then forgets the others.
-fn finish_rotation(ring: &Keyring, path: &Path) -> anyhow::Result<usize> {
-    let count = ring.rewrap().context("cannot finish the rotation of the master key")?;
+fn finish_rotation(keys: &Arc<dyn Keys>, data: &Path, path: &Path) -> anyhow::Result<Rewrapped> {
+    let failed = "cannot finish the rotation of the master key";
+    let sealed = data.join(SEALED);
+    let workspaces = if sealed.is_dir() {
+        Keyring::new(keys.clone(), &sealed)?.rewrap().context(failed)?
+    } else {
+        0
+    };
+    let vault = Vault::new(&data.join(SECRETS), Some(keys.clone()), path);
+    let secrets = vault.rewrap().context(failed)?;
     if let Some(mut keys) = FileKeys::open(path).map_err(|problem| unusable(&problem))? {
         keys.forget_older().map_err(|problem| unusable(&problem))?;
     }
-    Ok(count)
+    Ok(Rewrapped { workspaces, secrets })
+}
+
+fn does_not_open(path: &Path, problem: &SealError) -> Failed {
+    let what = format!("the master key {} does not open this data: {problem}", path.display());
+    Failed::new(Exit::Config, what)
+        .next("put the right file back from a copy, or name it in `storage.key_file`")
 }
 
 fn holds_anything(directory: &Path) -> bool {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use embedded::system::{RandomIds, SystemClock};
 use engine::dispatcher::{Dispatcher, Parts, QueueBounds, Settings};
+use engine::endpoint::{self, Endpoints};
 use engine::port::{Clock, Gate, UsageBook};
 use engine::proposal::{self, Drafts, Inbox};
 use engine::remote::Outside;
@@ -62,19 +63,18 @@ impl Server {
         let reach = outside::reach(config)?;
         // Ports before work: what cannot be reached must not run anything.
         let listener = bind(config).await?;
-        let share = shared(config);
-        let data = make_data(&config.data())?;
+        let (share, data) = (shared(config), make_data(&config.data())?);
         let storage = storage::open(config, &data, &work)?;
-        let Storage { ledger, workspaces } = storage.clone();
+        let Storage { ledger, workspaces, .. } = storage.clone();
+        let endpoints = endpoints(config, &storage, &work).await?;
         let backend = backend::build(config, &data, &work, clock.clone())?;
         let isolates = backend.fingerprint().isolates;
         let knowledge = Knowledge::new(workspaces.clone());
-        let gate = Arc::new(broker(config, knowledge.clone(), &work, ledger.clone())?);
+        let gate = Arc::new(broker(config, (&knowledge, &endpoints), &work, ledger.clone())?);
         let runners = runners(&data)?;
         let settings = settings(config, share.live, &runners, &data)?;
         let model = gate.model(&runners[&settings.runner]);
-        let defaults = defaults(&runners, &settings, &model);
-        let life = settings.proposal_life;
+        let (defaults, life) = (defaults(&runners, &settings, &model), settings.proposal_life);
         let dispatcher = Dispatcher::new(Parts {
             ledger: ledger.clone(),
             directory: ledger.clone(),
@@ -113,6 +113,7 @@ impl Server {
             proposals: ledger.clone(),
             inbox: inbox(&storage, life, &work),
             outside: Outside::new(reach, workspaces.clone(), work.clone(), Arc::new(RandomIds)),
+            endpoints,
             workspaces,
             clock,
             ids,
@@ -164,9 +165,23 @@ fn defaults(runners: &BTreeMap<RunnerName, Runner>, settings: &Settings, model: 
     }
 }
 
+/// The model endpoints that people bring, at hosts that the operator named. Keys that nobody has are destroyed.
+async fn endpoints(config: &Config, storage: &Storage, work: &Tasks) -> anyhow::Result<Endpoints> {
+    let endpoints = Endpoints::new(endpoint::EndpointParts {
+        directory: storage.ledger.clone(),
+        vault: storage.vault.clone(),
+        hosts: outside::model_hosts(config)?,
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(RandomIds),
+        tasks: work.clone(),
+    });
+    endpoints.sweep().await?;
+    Ok(endpoints)
+}
+
 /// The inbox of proposals. What an earlier server left unfinished in it is taken up beside all else.
 fn inbox(storage: &Storage, life: Duration, work: &Tasks) -> Inbox {
-    let Storage { ledger, workspaces } = storage.clone();
+    let Storage { ledger, workspaces, .. } = storage.clone();
     let drafts = Drafts { proposals: ledger.clone(), workspaces, life };
     let inbox = Inbox::new(proposal::Parts {
         drafts,
@@ -206,7 +221,7 @@ fn make_data(data: &Path) -> anyhow::Result<std::path::PathBuf> {
 /// The gate's broker, with the endpoint that is configured; with none, the demo model answers.
 fn broker(
     config: &Config,
-    knowledge: Knowledge,
+    (knowledge, persons): (&Knowledge, &Endpoints),
     tasks: &Tasks,
     book: Arc<dyn UsageBook>,
 ) -> anyhow::Result<Broker> {
@@ -215,12 +230,13 @@ fn broker(
     let servers = config.servers().map(|(name, it)| tools(name, it)).collect::<Result<_, _>>()?;
     let setup = Setup {
         endpoints,
+        persons: Some(persons.clone()),
         budgets: DayBudgets {
             person: budget(config, "person_day"),
             everybody: budget(config, "server_day"),
         },
         servers,
-        knowledge: Some(knowledge),
+        knowledge: Some(knowledge.clone()),
         limits: gate::Limits::default(),
         tasks: tasks.clone(),
         clock: Arc::new(SystemClock),
@@ -304,23 +320,28 @@ fn dialect(name: &str) -> Option<ModelApi> {
 }
 
 /// An endpoint of a file, checked.
-fn named(name: &str, endpoint: &NamedEndpoint) -> Result<Endpoint, Failed> {
+fn named(name: &str, told: &NamedEndpoint) -> Result<Endpoint, Failed> {
     let bad = |problem: String| Failed::new(Exit::Config, problem);
-    let api = dialect(endpoint.api.as_deref().unwrap_or("openai")).ok_or_else(|| {
+    if endpoint::is_own(name) {
+        return Err(bad(format!(
+            "`[model.{name}]` must not begin with `@`: that is how people name their own"
+        )));
+    }
+    let api = dialect(told.api.as_deref().unwrap_or("openai")).ok_or_else(|| {
         bad(format!("`model.{name}.api` must be openai, responses, anthropic or gemini"))
     })?;
     let runner = |runner: &String| runner.parse::<RunnerName>();
-    let runners = endpoint.runners.iter().map(runner).collect::<Result<_, _>>();
+    let runners = told.runners.iter().map(runner).collect::<Result<_, _>>();
     let parts = EndpointParts {
         name: name.to_owned(),
         api,
-        base_url: endpoint.url.clone(),
-        key: endpoint.key(name)?.map(Secret::new),
-        model: endpoint.name.clone(),
-        models: endpoint.models.clone(),
+        base_url: told.url.clone(),
+        key: told.key(name)?.map(Secret::new),
+        model: told.name.clone(),
+        models: told.models.clone(),
         runners: runners.map_err(|problem| bad(format!("`model.{name}.runners`: {problem}")))?,
-        max_tokens: endpoint.max_tokens,
-        prices: endpoint.prices.iter().map(priced).collect(),
+        max_tokens: told.max_tokens,
+        prices: told.prices.iter().map(priced).collect(),
     };
     Endpoint::new(parts).map_err(|problem| bad(problem.to_string()))
 }

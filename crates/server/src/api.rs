@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use engine::dispatcher::Dispatcher;
+use engine::endpoint::Endpoints;
 use engine::port::{Clock, Directory, IdSource, Ledger, Proposals, UsageBook};
 use engine::proposal::Inbox;
 use engine::remote::Outside;
@@ -34,6 +35,8 @@ pub struct Parts {
     pub inbox: Inbox,
     /// Reaches outside repositories.
     pub outside: Outside,
+    /// The model endpoints that people bring.
+    pub endpoints: Endpoints,
     /// Makes the folder of a new person's home workspace.
     pub workspaces: Workspaces,
     /// Searches and checks what they hold.

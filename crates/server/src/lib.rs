@@ -16,6 +16,7 @@ mod body;
 mod catalog;
 mod chat;
 mod dispatches;
+mod endpoints;
 mod events;
 mod follow;
 mod frames;

@@ -53,6 +53,7 @@ kinds! {
     UNKNOWN_SESSION = NOT_FOUND { code: "unknown-session", title: "There is no such conversation" }
     UNKNOWN_DISPATCH = NOT_FOUND { code: "unknown-dispatch", title: "There is no such dispatch" }
     UNKNOWN_WORKSPACE = NOT_FOUND { code: "unknown-workspace", title: "There is no such workspace" }
+    UNKNOWN_ENDPOINT = NOT_FOUND { code: "unknown-endpoint", title: "You have no such model endpoint" }
     INVITE_OVER = GONE { code: "invite-over", title: "The invitation is over" }
     UNKNOWN_PROPOSAL = NOT_FOUND { code: "unknown-proposal", title: "There is no such proposal" }
     METHOD = METHOD_NOT_ALLOWED { code: "method-not-allowed", title: "The route does not take this method" }
@@ -75,6 +76,7 @@ kinds! {
     SSH_MISSING = NOT_IMPLEMENTED { code: "ssh-not-installed", title: "Ssh is not installed on this server" }
     GIT_MISSING = NOT_IMPLEMENTED { code: "git-not-installed", title: "Git is not installed on this server" }
     REMOTE_NOT_ALLOWED = FORBIDDEN { code: "remote-not-allowed", title: "The server may not reach this repository" }
+    ENDPOINT_NOT_ALLOWED = FORBIDDEN { code: "endpoint-not-allowed", title: "The server may not call this model endpoint" }
     REMOTE_FAILED = BAD_GATEWAY { code: "remote-failed", title: "The outside repository did not do as asked" }
     STORAGE_FULL = INSUFFICIENT_STORAGE { code: "storage-full", title: "The disk takes no more" }
     INTERNAL = INTERNAL_SERVER_ERROR { code: "internal", title: "Our own fault" }

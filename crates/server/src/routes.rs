@@ -15,8 +15,8 @@ use crate::api::{Api, Parts};
 use crate::openapi::Operation;
 use crate::problem::{Form, METHOD, NOT_FOUND, Problem, in_words};
 use crate::workspace::{diff, files, history, invites, knowledge, members, own, remote, upload};
-use crate::{admin, catalog, chat, dispatches, events, git, invocations, keys, login, pages};
-use crate::{openapi, permissions, proposals, security, sessions, usage, workspace};
+use crate::{admin, catalog, chat, dispatches, endpoints, events, git, invocations, keys, login};
+use crate::{openapi, pages, permissions, proposals, security, sessions, usage, workspace};
 
 /// The method of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +102,10 @@ pub enum Asks {
     MintKey,
     /// To make a key void.
     RevokeKey,
+    /// To see one's model endpoints.
+    ReadEndpoints,
+    /// To keep, try or remove a model endpoint.
+    KeepEndpoint,
     /// To say what a test of a runner found.
     TestRunner,
 }
@@ -136,6 +140,8 @@ impl Asks {
             Self::ReadKeys => Action::ReadKeys { owner },
             Self::MintKey => Action::MintKey { owner, scopes: [Scope::Read].into() },
             Self::RevokeKey => Action::RevokeKey { owner },
+            Self::ReadEndpoints => Action::ReadEndpoints { owner },
+            Self::KeepEndpoint => Action::KeepEndpoint { owner },
             Self::TestRunner => Action::TestRunner,
         })
     }
@@ -221,6 +227,17 @@ routes! {
     Post   "/auth/keys"                       MintKey       => keys::mint;
     /// Make a key of yours void at once.
     Delete "/auth/keys/{id}"                  RevokeKey     => keys::revoke;
+    /// Your model endpoints, without their keys, and which hosts the server calls.
+    Get    "/auth/endpoints"                  ReadEndpoints => endpoints::list;
+    /// A model endpoint of yours.
+    Get    "/auth/endpoints/{name}"           ReadEndpoints => endpoints::show;
+    /// Keep a model endpoint for your own dispatches. Its key is never shown again; without one, it keeps
+    /// the one that it has.
+    Put    "/auth/endpoints/{name}"           KeepEndpoint  => endpoints::put;
+    /// Remove a model endpoint and destroy its key: what uses it ends.
+    Delete "/auth/endpoints/{name}"           KeepEndpoint  => endpoints::remove;
+    /// Ask a model endpoint for a word, and say what is wrong.
+    Post   "/auth/endpoints/{name}/test"      KeepEndpoint  => endpoints::test;
     /// Which model answers where.
     Get    "/agent/models"                    ReadCatalog   => catalog::models;
     /// What drives agents, and what each passed.

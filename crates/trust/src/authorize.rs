@@ -185,6 +185,21 @@ pub enum Action {
         /// Whose it is.
         owner: UserId,
     },
+    /// See the model endpoints that a person keeps; never their keys.
+    ReadEndpoints {
+        /// Whose they are.
+        owner: UserId,
+    },
+    /// Keep a model endpoint, try it, remove it.
+    KeepEndpoint {
+        /// Whose it is.
+        owner: UserId,
+    },
+    /// Choose a model of an endpoint that a person keeps.
+    UseEndpoint {
+        /// Whose it is.
+        owner: UserId,
+    },
     /// See who there is.
     ReadPeople,
     /// Add a person.
@@ -284,6 +299,10 @@ pub fn authorize(principal: &Principal, action: &Action) -> Decision {
             belongs(principal, *owner),
             no_more_than(principal, scopes),
         ]),
+        Action::ReadEndpoints { owner } => first_of([reads(principal), is_own(principal, *owner)]),
+        Action::KeepEndpoint { owner } | Action::UseEndpoint { owner } => {
+            first_of([works(principal), is_own(principal, *owner)])
+        }
         Action::ReadPeople | Action::AddPerson | Action::TestRunner | Action::ReadOperations => {
             administers(principal)
         }
@@ -315,6 +334,11 @@ fn works(principal: &Principal) -> Decision {
 
 fn belongs(principal: &Principal, owner: UserId) -> Decision {
     when(principal.is(owner) || principal.scopes.contains(&Scope::Admin), Reason::NotYours)
+}
+
+/// Not even an administrator stands in for somebody here: what they entrusted to us is theirs.
+fn is_own(principal: &Principal, owner: UserId) -> Decision {
+    when(principal.is(owner), Reason::NotYours)
 }
 
 /// A member of at least this role. To one who is no member there is no such workspace.
@@ -402,6 +426,13 @@ mod tests {
             mint([Scope::Agent, Scope::Read]),
         ] {
             check(&action, [no_agent, no_agent, Allow, not_yours, Allow]);
+        }
+        check(
+            &Action::ReadEndpoints { owner: jane },
+            [no_read, Allow, Allow, not_yours, not_yours],
+        );
+        for action in [Action::KeepEndpoint { owner: jane }, Action::UseEndpoint { owner: jane }] {
+            check(&action, [no_agent, no_agent, Allow, not_yours, not_yours]);
         }
         check(
             &mint([Scope::Admin]),

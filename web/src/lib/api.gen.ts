@@ -1,5 +1,5 @@
 // Written by `cargo xtask dist` from docs/openapi.json, whose SHA-256 was
-// 66ec9a2cd465e9e5942adac0870faf11cf84e35b1334854fd548051f99f96683
+// 4f3b49b5def80b6b7e7317ad0a691d6b69b89990fea57a2dd13af0059446297a
 
 export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
@@ -256,6 +256,66 @@ export interface components {
         };
         /** @description Why a dispatch is over. */
         End: "completed" | "stopped" | "reaped" | "failed" | "out_of_memory" | "start_failed" | "max_lifetime";
+        /** @description A model endpoint of one's own. */
+        Endpoint: {
+            /** @description Whether the server calls its host: the operator may have changed their mind. */
+            allowed: boolean;
+            api: components["schemas"]["EndpointApi"];
+            /**
+             * Format: date-time
+             * @description When it was said so.
+             */
+            changed: string;
+            /** @description What can be chosen for a dispatch, as `@NAME/MODEL`. */
+            choices: string[];
+            /** @description Whether it has a key, which nobody is shown. */
+            has_key: boolean;
+            /**
+             * Format: uint64
+             * @description The most tokens that it takes as the limit of an answer.
+             */
+            max_tokens: number | null;
+            /** @description The model that answers where no other is named. */
+            model: string;
+            /** @description Others of it that may be asked for. */
+            models: string[];
+            /** @description What you call it. */
+            name: components["schemas"]["EndpointName"];
+            /** @description What its models cost. */
+            prices: components["schemas"]["ModelPrice"][];
+            /** @description The runners whose agents may be given it; empty: all. */
+            runners: components["schemas"]["RunnerName"][];
+            /** @description Its address. */
+            url: string;
+        };
+        /** @description The dialect of an endpoint. */
+        EndpointApi: "openai" | "responses" | "anthropic" | "gemini";
+        /**
+         * @description What a person calls a model endpoint of their own; unique for them.
+         *     1 to 64 characters of `a-z A-Z 0-9 _ - . :`, not starting with `.` or `-`.
+         */
+        EndpointName: string;
+        /** @description One's model endpoints. */
+        Endpoints: {
+            /** @description By name. */
+            endpoints: components["schemas"]["Endpoint"][];
+            /** @description The hosts that the server calls for people; none: nobody may bring an endpoint. */
+            hosts: string[];
+        };
+        /** @description What came of asking an endpoint for a word. */
+        EndpointTest: {
+            /**
+             * Format: uint64
+             * @description How long it took, in milliseconds.
+             */
+            elapsed_ms: number;
+            /** @description The model that was asked. */
+            model: string;
+            /** @description Whether it answered. */
+            ok: boolean;
+            /** @description What is wrong and what to do about it; null where it answered. */
+            problem: string | null;
+        };
         /** @description One entry of a stream. */
         Entry: {
             /** @description When it was written. */
@@ -275,7 +335,7 @@ export interface components {
          * @description What an error is. Each has a page `docs/errors/<code>.md`.
          * @enum {string}
          */
-        ErrorCode: "missing-api-key" | "invalid-api-key" | "logged-out" | "bad-login-link" | "under-scoped" | "untrusted-write" | "role-too-low" | "not-invited" | "foreign-host" | "foreign-origin" | "not-found" | "unknown-session" | "unknown-dispatch" | "unknown-workspace" | "invite-over" | "unknown-proposal" | "method-not-allowed" | "conflict" | "proposal-changed" | "already-decided" | "expired" | "reused-key" | "too-large" | "not-conformant" | "malformed-request" | "invalid-request" | "unknown-runner" | "unknown-tool" | "runner-not-installed" | "runner-not-tested" | "timed-out" | "too-many-requests" | "unavailable" | "ssh-not-installed" | "git-not-installed" | "remote-not-allowed" | "remote-failed" | "storage-full" | "internal";
+        ErrorCode: "missing-api-key" | "invalid-api-key" | "logged-out" | "bad-login-link" | "under-scoped" | "untrusted-write" | "role-too-low" | "not-invited" | "foreign-host" | "foreign-origin" | "not-found" | "unknown-session" | "unknown-dispatch" | "unknown-workspace" | "unknown-endpoint" | "invite-over" | "unknown-proposal" | "method-not-allowed" | "conflict" | "proposal-changed" | "already-decided" | "expired" | "reused-key" | "too-large" | "not-conformant" | "malformed-request" | "invalid-request" | "unknown-runner" | "unknown-tool" | "runner-not-installed" | "runner-not-tested" | "timed-out" | "too-many-requests" | "unavailable" | "ssh-not-installed" | "git-not-installed" | "remote-not-allowed" | "endpoint-not-allowed" | "remote-failed" | "storage-full" | "internal";
         /** @description What a dispatch said or did. */
         Event: {
             /** @description What it has read when it begins. */
@@ -1060,6 +1120,26 @@ export interface components {
         Mode: "ro" | "rw" | "propose";
         /** @description The dialect in which an agent calls a model. */
         ModelApi: "anthropic-messages" | "openai-chat" | "openai-responses" | "gemini";
+        /** @description What some models of an endpoint cost: millionths of money for a million tokens. */
+        ModelPrice: {
+            /**
+             * Format: uint64
+             * @description For those of them that a cache had; the same where absent.
+             */
+            cached: number | null;
+            /**
+             * Format: uint64
+             * @description For tokens of a request.
+             */
+            input: number;
+            /** @description Which models: a name, in which `*` stands for anything. */
+            models: string;
+            /**
+             * Format: uint64
+             * @description For tokens of an answer.
+             */
+            output: number;
+        };
         /** @description Which model answers where. */
         Models: {
             agent_model: string;
@@ -1088,6 +1168,37 @@ export interface components {
             content: string;
             /** @description The file. */
             path: string;
+        };
+        /** @description A model endpoint that is to be kept. */
+        NewEndpoint: {
+            /**
+             * @description The dialect it speaks; `openai` where absent.
+             * @default openai
+             */
+            api?: components["schemas"]["EndpointApi"];
+            /** @description Its key. Absent: the one that it has, as long as it points to the same host. */
+            key?: string | null;
+            /**
+             * Format: uint64
+             * @description The most tokens that it takes as the limit of an answer.
+             */
+            max_tokens?: number | null;
+            /** @description The model that answers where no other is named. */
+            model: string;
+            /**
+             * @description Others of it that may be asked for; all else is refused.
+             * @default []
+             */
+            models?: string[];
+            /** @description What its models cost; the first that fits a model counts. */
+            prices?: components["schemas"]["NewPrice"][];
+            /**
+             * @description The runners whose agents may be given it; all where absent.
+             * @default []
+             */
+            runners?: components["schemas"]["RunnerName"][];
+            /** @description Its address, with or without `/v1`, without a credential. */
+            url: string;
         };
         /** @description An invitation that is to be made. */
         NewInvite: {
@@ -1129,6 +1240,26 @@ export interface components {
             max_concurrent?: number | null;
             /** @description What they are called; the part before the `@` where absent. */
             name?: string | null;
+        };
+        /** @description What models of an endpoint cost: millionths of money for a million tokens. */
+        NewPrice: {
+            /**
+             * Format: uint64
+             * @description For those of them that a cache had; the same where absent.
+             */
+            cached?: number | null;
+            /**
+             * Format: uint64
+             * @description For tokens of a request.
+             */
+            input: number;
+            /** @description Which models: a name, in which `*` stands for anything; all where absent. */
+            models?: string | null;
+            /**
+             * Format: uint64
+             * @description For tokens of an answer.
+             */
+            output: number;
         };
         /** @description What a workspace is to be for. */
         NewPurpose: {
@@ -1696,6 +1827,11 @@ export interface components {
         };
         /** @description Why a dispatch was started. */
         Trigger: "message" | "scheduled" | "event" | "transcription";
+        /** @description Which model is to be tried. */
+        Try: {
+            /** @description One that the endpoint offers; its usual one where absent. */
+            model?: string | null;
+        };
         /**
          * @description One message to an agent and all it did about it; chosen by the client, or by us.
          *     1 to 64 characters of `a-z A-Z 0-9 _ - . :`, not starting with `.` or `-`.
@@ -1942,6 +2078,11 @@ export type DispatchState = components['schemas']['DispatchState'];
 export type Done = components['schemas']['Done'];
 export type Edge = components['schemas']['Edge'];
 export type End = components['schemas']['End'];
+export type Endpoint = components['schemas']['Endpoint'];
+export type EndpointApi = components['schemas']['EndpointApi'];
+export type EndpointName = components['schemas']['EndpointName'];
+export type Endpoints = components['schemas']['Endpoints'];
+export type EndpointTest = components['schemas']['EndpointTest'];
 export type Entry = components['schemas']['Entry'];
 export type Entrypoint = components['schemas']['Entrypoint'];
 export type ErrorCode = components['schemas']['ErrorCode'];
@@ -1998,12 +2139,15 @@ export type MintedInvite = components['schemas']['MintedInvite'];
 export type MintedKey = components['schemas']['MintedKey'];
 export type Mode = components['schemas']['Mode'];
 export type ModelApi = components['schemas']['ModelApi'];
+export type ModelPrice = components['schemas']['ModelPrice'];
 export type Models = components['schemas']['Models'];
 export type Mount = components['schemas']['Mount'];
 export type NewContent = components['schemas']['NewContent'];
+export type NewEndpoint = components['schemas']['NewEndpoint'];
 export type NewInvite = components['schemas']['NewInvite'];
 export type NewKey = components['schemas']['NewKey'];
 export type NewPerson = components['schemas']['NewPerson'];
+export type NewPrice = components['schemas']['NewPrice'];
 export type NewPurpose = components['schemas']['NewPurpose'];
 export type NewRole = components['schemas']['NewRole'];
 export type NewWorkspace = components['schemas']['NewWorkspace'];
@@ -2071,6 +2215,7 @@ export type ToolStatus = components['schemas']['ToolStatus'];
 export type Tree = components['schemas']['Tree'];
 export type TreeEntry = components['schemas']['TreeEntry'];
 export type Trigger = components['schemas']['Trigger'];
+export type Try = components['schemas']['Try'];
 export type TurnId = components['schemas']['TurnId'];
 export type TurnOutcome = components['schemas']['TurnOutcome'];
 export type Uploaded = components['schemas']['Uploaded'];

@@ -1,6 +1,6 @@
 // What many screens want to know: who one is, what there is to choose from, what waits.
 
-import type { IsIn, Launcher, Me, Models, Proposal, Question, Runners, Session, Sessions, Workspace, Workspaces } from './api.gen.ts';
+import type { Endpoints, IsIn, Launcher, Me, Models, Proposal, Question, Runners, Session, Sessions, Workspace, Workspaces } from './api.gen.ts';
 import { get } from './api.ts';
 import { proposals, questions } from './inbox.ts';
 import { words } from './words.ts';
@@ -9,6 +9,8 @@ class Known {
   me = $state.raw<Me | null>(null);
   runners = $state.raw<Runners | null>(null);
   models = $state.raw<Models | null>(null);
+  /** The model endpoints that one brings. */
+  endpoints = $state.raw<Endpoints | null>(null);
   sessions = $state.raw<Session[] | null>(null);
   workspaces = $state.raw<Workspace[]>([]);
   /** The questions of agents that wait in the inbox. */
@@ -26,7 +28,7 @@ class Known {
     this.me = me;
     this.runners = runners;
     this.models = models;
-    await Promise.all([this.refreshSessions(), this.refreshWorkspaces()]).catch(() => {});
+    await Promise.all([this.refreshSessions(), this.refreshWorkspaces(), this.refreshEndpoints()]).catch(() => {});
   }
 
   /** A person, as this one calls them. */
@@ -49,6 +51,10 @@ class Known {
 
   async refreshSessions(): Promise<void> {
     this.sessions = (await get<Sessions>('/agent/sessions')).sessions;
+  }
+
+  async refreshEndpoints(): Promise<void> {
+    this.endpoints = await get<Endpoints>('/auth/endpoints');
   }
 
   async refreshWorkspaces(): Promise<void> {

@@ -49,6 +49,7 @@ export const words = {
     stop: 'Stop',
     stopping: 'Stopping…',
     runner: 'Runner',
+    model: 'Model',
     workspaces: 'Workspaces',
     modes: { ro: 'read only', rw: 'may write', propose: 'proposes' } as Record<string, string>,
     modeHints: {
@@ -232,6 +233,16 @@ export const words = {
     make: 'Make the key', made: 'Copy it now. It is not shown again.',
     revoke: 'Revoke', revokeAsk: (label: string) => `Revoke “${label}”? Programs that use it are refused at once.`,
     created: 'Made', none: 'No keys', unnamed: 'without a label', here: 'Use it',
+  },
+  endpoints: {
+    title: 'Your model endpoints',
+    lead: 'A service of models that you pay for yourself. Its models can be picked for your conversations, and by nobody else. The key is sealed, added behind the gate, and never shown again.',
+    hosts: 'This server calls',
+    name: 'Name', url: 'Address', api: 'Dialect', models: 'Models', modelsHint: 'the usual one first, then others, with commas', key: 'Key', keyHint: 'empty: as it is',
+    apis: { openai: 'OpenAI chat completions', responses: 'OpenAI Responses', anthropic: 'Anthropic Messages', gemini: 'Gemini' },
+    keep: 'Keep and try it', test: 'Try it', testing: 'Trying…', answers: (ms: number) => `It answers, in ${ms} ms.`, change: 'Change',
+    remove: 'Remove', removeAsk: (name: string) => `Remove “${name}” and destroy its key? What uses it ends.`,
+    forbidden: 'not allowed any more',
   },
   keyboard: {
     title: 'Keyboard',

@@ -10,6 +10,7 @@ mod schema;
 mod sealing;
 
 mod directory;
+mod endpoints;
 mod erase;
 mod invites;
 mod members;

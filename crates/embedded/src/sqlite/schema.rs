@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("006_sealing.sql"),
     include_str!("007_removed.sql"),
     include_str!("008_remotes.sql"),
+    include_str!("009_endpoints.sql"),
 ];
 
 /// Statements that each connection keeps prepared.

@@ -1,9 +1,12 @@
 //! Checks the promises of [`Directory`].
 
-use model::{KeyId, WorkspaceName};
+use model::{KeyId, ModelApi, SecretId, WorkspaceName};
 
 use super::fixture::{Ids, at};
-use crate::port::{Directory, Key, KeyHash, LedgerError, Login, Person, Removal, Scope, Workspace};
+use crate::port::{
+    Directory, Key, KeyHash, LedgerError, Login, ModelPrice, OwnEndpoint, Person, Removal, Scope,
+    Workspace,
+};
 use crate::remote::Remote;
 
 /// Checks every promise, each with a directory from `fresh`, which may share its store.
@@ -19,6 +22,44 @@ pub async fn directory<D: Directory>(fresh: impl AsyncFn() -> D) {
     an_id_is_given_once(&fresh().await).await;
     a_removed_workspace_is_gone_and_remembered_until_its_folder_is(&fresh().await).await;
     a_workspace_follows_what_was_said_last(&fresh().await).await;
+    an_endpoint_is_its_owners_and_is_replaced_by_who_saw_it(&fresh().await).await;
+}
+
+async fn an_endpoint_is_its_owners_and_is_replaced_by_who_saw_it(directory: &impl Directory) {
+    let ids = Ids::new();
+    let (jane, joe) = (ids.user(), ids.user());
+    let one = |url: &str, secret| OwnEndpoint {
+        name: "mine".parse().expect("a name"),
+        api: ModelApi::OpenaiChat,
+        url: url.to_owned(),
+        model: "m".to_owned(),
+        models: vec!["n".to_owned()],
+        runners: vec!["remit".parse().expect("a name")],
+        max_tokens: Some(7),
+        prices: vec![ModelPrice { models: "*".to_owned(), input: 1, cached: None, output: 2 }],
+        secret,
+        changed: at(3),
+    };
+    let (first, second) =
+        (one("https://a", Some(SecretId::from_uuid(ids.uuid()))), one("https://b", None));
+    let name = first.name.clone();
+    let put = async |endpoint: &OwnEndpoint, before: Option<&OwnEndpoint>| {
+        directory.put_endpoint(jane, endpoint.clone(), before.cloned()).await.expect("written")
+    };
+    assert!(!put(&first, Some(&second)).await, "it is not there");
+    assert!(put(&first, None).await);
+    assert!(!put(&second, None).await, "somebody did not see the first");
+    assert_eq!(directory.endpoint(jane, &name).await.expect("read"), Some(first.clone()));
+    assert_eq!(directory.endpoint(joe, &name).await.expect("read"), None);
+    assert_eq!(directory.endpoints(joe).await.expect("read"), []);
+    assert!(directory.secrets().await.expect("read").contains(&first.secret.expect("one")));
+    assert!(put(&second, Some(&first)).await);
+    assert!(!directory.secrets().await.expect("read").contains(&first.secret.expect("one")));
+    assert_eq!(directory.endpoints(jane).await.expect("read"), std::slice::from_ref(&second));
+    assert_eq!(directory.remove_endpoint(joe, &name).await.expect("done"), None);
+    assert_eq!(directory.remove_endpoint(jane, &name).await.expect("done"), Some(second));
+    assert_eq!(directory.remove_endpoint(jane, &name).await.expect("done"), None);
+    assert_eq!(directory.endpoints(jane).await.expect("read"), []);
 }
 
 fn person(ids: &Ids, ms: u64) -> Person {

@@ -17,6 +17,7 @@ use super::ask::{Ask, Begin, Untested, check_limits, check_mounts, check_prompt}
 use super::error::DispatchError;
 use super::live::{Found, Mailbox, Registration};
 use super::{Dispatcher, Full};
+use crate::endpoint::is_own;
 use crate::kill_point::kill_point;
 use crate::port::{Accepted, Idempotency, LedgerError, NewDispatch, Person};
 use crate::runner::is_installed;
@@ -96,9 +97,7 @@ impl Dispatcher {
         if begins && ask.untested == Untested::Refuse {
             self.check_tested(runner)?;
         }
-        if let Some(unknown) = ask.model.as_ref().filter(|model| !parts.gate.has_model(model)) {
-            return Err(DispatchError::UnknownModel(unknown.chars().take(64).collect()));
-        }
+        self.check_model(&ask).await?;
         if ask.permission == Permission::Ask && runner.permissions.is_none() {
             return Err(DispatchError::CannotAsk(ask.runner));
         }
@@ -116,6 +115,19 @@ impl Dispatcher {
             name.parse().expect("letters and digits")
         });
         Ok(Checked { ask, person, session, prompt, turn })
+    }
+
+    /// Refuses a model that there is not, and one of a person's own to everybody else.
+    async fn check_model(&self, ask: &Ask) -> Result<(), DispatchError> {
+        let Some(model) = &ask.model else { return Ok(()) };
+        if is_own(model) {
+            let action = Action::UseEndpoint { owner: ask.subject };
+            authorize(&ask.principal, &action).allowed()?;
+        }
+        if self.world.parts.gate.has_model(ask.subject, &ask.runner, model).await {
+            return Ok(());
+        }
+        Err(DispatchError::UnknownModel(model.chars().take(64).collect()))
     }
 
     /// Refuses a runner that does not pass its test. Reads one small file.

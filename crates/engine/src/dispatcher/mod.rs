@@ -18,12 +18,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use model::{Budget, DispatchId, Limits, Runner, RunnerName, SandboxId, Turn, TurnId, UserId};
+use model::{
+    Budget, DispatchId, EndpointName, Limits, Runner, RunnerName, SandboxId, Turn, TurnId, UserId,
+};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use trust::{Action, Principal, authorize};
 
-use crate::port::{Backend, Clock, Directory, Gate, IdSource, Ledger, Proposals, Record};
+use crate::endpoint::EndpointError;
+use crate::port::{Backend, Clock, Directory, Gate, IdSource, Ledger, Proposals, Record, Tried};
 use crate::proposal::Drafts;
 use crate::runner::tested::Tested;
 use crate::supervisor::Order;
@@ -260,6 +263,16 @@ impl Dispatcher {
         if all.is_err() {
             tracing::warn!(subject = %person, "not every dispatch could be asked in time");
         }
+    }
+
+    /// Asks an endpoint of a person for a word, of this model or of its usual one.
+    pub async fn try_endpoint(
+        &self,
+        owner: UserId,
+        name: &EndpointName,
+        model: Option<&str>,
+    ) -> Result<Tried, EndpointError> {
+        self.world.parts.gate.try_endpoint(owner, name, model).await
     }
 
     /// What tests of runners found.

@@ -2,12 +2,13 @@
 //! what is usual.
 
 use model::limit::MOUNTS_MAX;
-use model::{Launcher, Mode, Mount, Role, Trigger, UserId, WorkspaceId, WorkspaceName};
+use model::{Launcher, Mode, Mount, Role, RunnerName, Trigger, UserId, WorkspaceId, WorkspaceName};
 use trust::{Action, MountAsk, authorize};
 
 use super::ask::{Ask, Begin, Message, MountWish, Untested, WorkspaceKey};
 use super::error::DispatchError;
 use super::{Dispatcher, Resume};
+use crate::endpoint::is_own;
 use crate::port::{Membership, Workspace};
 
 impl Dispatcher {
@@ -27,12 +28,15 @@ impl Dispatcher {
         };
         let before = before.map(|before| before.dispatch);
         let tools = message.tools.or(before.as_ref().map(|before| self.known_tools(&before.tools)));
-        let known_model = || before.as_ref()?.model.clone().filter(|it| parts.gate.has_model(it));
-        let model = message.model.or_else(known_model);
+        let known_model = before.as_ref().and_then(|before| before.model.clone());
         let before = before.map(|before| before.permission);
         let runner = runner
             .or(known.map(|known| known.runner))
             .unwrap_or_else(|| parts.settings.runner.clone());
+        let model = match message.model {
+            None => self.still_there(subject, &runner, known_model).await,
+            said => said,
+        };
         let begin = match session {
             Some(session) => Begin::Session { session, prompt },
             None => Begin::Prompt(prompt),
@@ -65,6 +69,7 @@ impl Dispatcher {
             return Err(DispatchError::NotOver(dispatch));
         }
         let before = record.dispatch;
+        let model = self.still_there(before.subject, &before.runner, before.model).await;
         Ok(Ask {
             launcher: Launcher::User(principal.subject.unwrap_or(before.subject)),
             principal,
@@ -76,13 +81,26 @@ impl Dispatcher {
             turn,
             context: model::invocation::Context::default(),
             tools: self.known_tools(&before.tools),
-            model: before.model.filter(|it| self.world.parts.gate.has_model(it)),
+            model,
             limits: Some(before.limits),
             permission: before.permission,
             budget: before.budget,
             untested: Untested::Refuse,
             idempotency: None,
         })
+    }
+
+    /// The model of a conversation as it goes on. One of the operator's that there is no more becomes the usual one; one
+    /// of the person's own never does: what they kept to themselves goes nowhere else.
+    async fn still_there(
+        &self,
+        subject: UserId,
+        runner: &RunnerName,
+        model: Option<String>,
+    ) -> Option<String> {
+        let model = model?;
+        let gate = &self.world.parts.gate;
+        (is_own(&model) || gate.has_model(subject, runner, &model).await).then_some(model)
     }
 
     /// The workspaces as they will be mounted, once the asker may.

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use model::{KeyId, Time, UserId, WorkspaceId, WorkspaceName};
 pub use trust::Scope;
 
+use super::endpoints::OwnEndpoints;
 use super::ledger::LedgerError;
 use super::membership::Memberships;
 use super::remotes::Remotes;
@@ -89,9 +90,9 @@ pub enum Removal {
     Live(u64),
 }
 
-/// People, their keys and logins, their workspaces, who is what in these, and what they follow.
+/// People, their keys and logins, their endpoints, their workspaces, who is what in these, and what they follow.
 #[async_trait]
-pub trait Directory: Memberships + Remotes {
+pub trait Directory: Memberships + Remotes + OwnEndpoints {
     /// Adds a person, or finds the one with this mail address.
     async fn add_person(&self, person: Person) -> Result<Person, LedgerError>;
 

@@ -1,16 +1,18 @@
 //! What the supervisor asks of the gate: serve these doors as this caller, and nothing else.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{
-    Budget, DispatchId, Event, ModelApi, Mount, Runner, RunnerName, ServerName, ToolEffect,
-    ToolRef, TurnId, UserId,
+    Budget, DispatchId, EndpointName, Event, ModelApi, Mount, Runner, RunnerName, ServerName,
+    ToolEffect, ToolRef, TurnId, UserId,
 };
 use tokio::sync::mpsc;
 use trust::{Decision, Reach, Stands};
 
 use super::backend::Door;
+use crate::endpoint::EndpointError;
 
 /// Who calls through a door: known from the door, never from what is said through it.
 #[derive(Debug, Clone)]
@@ -47,6 +49,17 @@ pub enum Report {
     Exhausted(String),
 }
 
+/// What came of asking an endpoint for a word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tried {
+    /// The model that was asked.
+    pub model: String,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// What is wrong and what to do about it, for people; nothing where it answered.
+    pub problem: Option<String>,
+}
+
 /// A server of tools behind the gate, as whoever runs this installation allows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolServer {
@@ -81,12 +94,21 @@ pub trait Gate: Send + Sync + 'static {
     /// handed to the agent.
     fn model(&self, runner: &Runner) -> String;
 
-    /// Whether a model of this name can be chosen for a dispatch.
-    fn has_model(&self, name: &str) -> bool;
+    /// Whether a model of this name can be chosen for a dispatch on behalf of `subject` that this runner
+    /// drives.
+    async fn has_model(&self, subject: UserId, runner: &RunnerName, name: &str) -> bool;
 
-    /// The dialect in which the model is asked in the end that was chosen, or that an agent of this
-    /// runner usually reaches: an agent that speaks it needs no translation.
-    fn dialect(&self, runner: &Runner, model: Option<&str>) -> ModelApi;
+    /// The dialect in which the model is asked in the end that was chosen on behalf of `subject`, or that
+    /// an agent of this runner usually reaches: an agent that speaks it needs no translation.
+    async fn dialect(&self, subject: UserId, runner: &Runner, model: Option<&str>) -> ModelApi;
+
+    /// Asks an endpoint of a person for a word, of this model or of its usual one.
+    async fn try_endpoint(
+        &self,
+        owner: UserId,
+        name: &EndpointName,
+        model: Option<&str>,
+    ) -> Result<Tried, EndpointError>;
 
     /// The servers of tools that dispatches may be given, in the order of their names.
     fn servers(&self) -> Vec<ToolServer>;

@@ -3,6 +3,7 @@
 pub mod backend;
 pub mod clock;
 pub mod directory;
+pub mod endpoints;
 pub mod gate;
 pub mod ledger;
 pub mod membership;
@@ -16,7 +17,8 @@ pub use backend::{
 };
 pub use clock::{Clock, IdSource};
 pub use directory::{Directory, Key, KeyHash, Login, Person, Removal, Scope, Workspace};
-pub use gate::{Caller, Gate, OpenGate, Report, ToolServer};
+pub use endpoints::{ModelPrice, OwnEndpoint, OwnEndpoints};
+pub use gate::{Caller, Gate, OpenGate, Report, ToolServer, Tried};
 pub use ledger::{
     Accepted, Append, DispatchQuery, Durability, Idempotency, Ledger, LedgerError, NewDispatch,
     NewTurn, Page, Record,

@@ -292,7 +292,7 @@ struct Entry {
 /// A text is no list of hosts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not host, host:port or scheme://host:port with https, http or ssh")]
-pub struct BadEntry(String);
+pub struct BadEntry(pub(crate) String);
 
 impl FromStr for Allowed {
     type Err = BadEntry;

@@ -81,7 +81,7 @@ impl Supervisor {
             gate.turn(&turn.turn);
         }
         let snapshot = Some(snapshot).filter(|snapshot| !snapshot.is_empty());
-        let context = self.context(self.dispatch.start.resumes(), snapshot, reply)?;
+        let context = self.context(self.dispatch.start.resumes(), snapshot, reply).await?;
         let mut course = Course::new(adapter(runner, context), self.bounds());
         let then = course.resume(ask.map(|(ask, _)| ask));
         self.agent = Some(socket.agent(course, line));

@@ -49,7 +49,7 @@ impl Supervisor {
         self.flush(None).await?;
         kill_point("after_box_recorded");
         let (mut line, caller) = self.connect(&runner).await?;
-        let context = self.context(self.dispatch.start.resumes(), None, String::new())?;
+        let context = self.context(self.dispatch.start.resumes(), None, String::new()).await?;
         let adapter = adapter(&runner, context);
         let process = self.found(adapter.process());
         line.start(&process).map_err(|error| Ending::agent_not_started(&error.to_string()))?;
@@ -236,16 +236,17 @@ impl Supervisor {
         Bounds { output_bytes_max, permission: self.dispatch.permission }
     }
 
-    pub(super) fn context(
-        &self,
+    pub(super) async fn context(
+        &mut self,
         resumes: bool,
         snapshot: Option<String>,
         reply: String,
     ) -> Flow<LaunchContext> {
-        let running = self.running.as_ref().ok_or_else(Ending::internal)?;
         let runner = self.world.runner(&self.dispatch.runner).ok_or_else(Ending::unknown_runner)?;
+        let (gate, chosen) = (self.world.parts.gate.clone(), self.dispatch.model.clone());
+        let api = gate.dialect(self.dispatch.subject, &runner, chosen.as_deref()).await;
+        let running = self.running.as_ref().ok_or_else(Ending::internal)?;
         let (tools, reach) = tools::given(&self.dispatch);
-        let chosen = &self.dispatch.model;
         Ok(LaunchContext {
             session: self.dispatch.session,
             resumes,
@@ -257,10 +258,10 @@ impl Supervisor {
             permission: self.dispatch.permission,
             cwd: running.path(Path::new("/workspace")),
             gate_url: running.gate_url(),
-            model: chosen.clone().unwrap_or_else(|| self.world.parts.gate.model(&runner)),
-            api: self.world.parts.gate.dialect(&runner, chosen.as_deref()),
+            model: chosen.unwrap_or_else(|| gate.model(&runner)),
+            api,
             access: access(&self.dispatch.mounts),
-            servers: tools::reached(&*self.world.parts.gate, &tools, reach),
+            servers: tools::reached(&*gate, &tools, reach),
             snapshot,
             reply,
         })

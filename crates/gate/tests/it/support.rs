@@ -81,6 +81,7 @@ fn house(
     let ledger = Arc::new(SqliteLedger::open(folder.path()).expect("a ledger"));
     let setup = Setup {
         endpoints,
+        persons: None,
         servers,
         knowledge: None,
         limits,

@@ -58,6 +58,13 @@ Examples:
   remit inbox approve prp_ID --digest DIGEST --file notes.md
   remit inbox deny prp_ID --reason \"not this way\"";
 
+pub(super) const ENDPOINT: &str = "\
+Examples:
+  remit endpoint add mine https://api.openai.com --api responses --model gpt-5 --key-file -   # the key on standard input
+  remit endpoint test mine
+  remit run --with @mine/gpt-5 \"say 3 words\"
+  remit endpoint rm mine";
+
 pub(super) const KEY: &str = "\
 Examples:
   remit key show
@@ -92,8 +99,21 @@ mod tests {
     use super::*;
     use crate::cli::Cli;
 
-    const ALL: &[&str] =
-        &[UP, RUN, DISPATCH, SESSION, WS, RUNNER, INBOX, KEY, USAGE, CONFIG, COMPLETIONS, MAN];
+    const ALL: &[&str] = &[
+        UP,
+        RUN,
+        DISPATCH,
+        SESSION,
+        WS,
+        RUNNER,
+        INBOX,
+        KEY,
+        ENDPOINT,
+        USAGE,
+        CONFIG,
+        COMPLETIONS,
+        MAN,
+    ];
 
     /// The words of a line as a shell reads them, up to a comment or where its output goes.
     fn words(line: &str) -> Vec<String> {

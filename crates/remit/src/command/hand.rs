@@ -142,7 +142,7 @@ fn token_body(token: &TokenFile) -> anyhow::Result<Value> {
     Ok(body)
 }
 
-fn limited(from: &mut impl std::io::Read) -> std::io::Result<String> {
+pub(super) fn limited(from: &mut impl std::io::Read) -> std::io::Result<String> {
     let mut text = String::new();
     std::io::Read::read_to_string(&mut std::io::Read::take(from, TOKEN_BYTES_MAX), &mut text)?;
     Ok(text)

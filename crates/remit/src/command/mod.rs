@@ -4,6 +4,7 @@ pub(crate) mod about;
 pub(crate) mod demo;
 pub(crate) mod dispatch;
 pub(crate) mod doctor;
+pub(crate) mod endpoint;
 pub(crate) mod hand;
 pub(crate) mod inbox;
 pub(crate) mod key;

@@ -83,7 +83,7 @@ async fn turn(client: &Client, asked: Run, json: bool, own: bool) -> anyhow::Res
         workspace: (!asked.workspaces.is_empty()).then(|| asked.workspaces.join(",")),
         permissions: asked.permissions,
         tools: (!asked.tools.is_empty()).then(|| asked.tools.join(",")),
-        model: None,
+        model: asked.with,
         untested: asked.untested,
         budget: asked.budget,
     };

@@ -4,15 +4,16 @@ use serde_json::json;
 
 use crate::config::Config;
 use crate::say;
-use crate::storage;
+use crate::storage::{self, Rewrapped};
 
 /// `remit storage rotate`.
 pub(crate) fn rotate(config: &Config, as_json: bool) -> anyhow::Result<()> {
-    let count = storage::rotate(config)?;
+    let Rewrapped { workspaces, secrets } = storage::rotate(config)?;
     if as_json {
-        say::json(&json!({"workspaces": count}))?;
+        say::json(&json!({"workspaces": workspaces, "secrets": secrets}))?;
     } else {
-        say::talk(format!("a new master key wraps the keys of {count} workspaces"));
+        let what = format!("the keys of {workspaces} workspaces and {secrets} secrets of people");
+        say::talk(format!("a new master key wraps {what}"));
     }
     Ok(())
 }

@@ -235,14 +235,18 @@ async fn another_master_key_opens_everything_and_the_old_one_nothing() {
     }
     let (folder, memory) = (Folder::new(), Memory::new());
     assert_eq!(folder.run(&["storage", "rotate"]).code, Some(5), "nothing is encrypted");
-    let server = encrypted(&folder, &memory).server();
+    let allowed = encrypted(&folder, &memory).setting("model.persons", "http://127.0.0.1:9");
+    let server = allowed.server();
+    let own = json!({"url": "http://127.0.0.1:9", "model": "m", "key": "canary-of-an-endpoint"});
+    let own = server.client().request("PUT", "/auth/endpoints/mine").json(&own);
+    crate::harness::Answer::of(own).await.ok();
     let session = sing(&server.client()).await;
     assert_eq!(folder.run(&["storage", "rotate"]).code, Some(6), "the server has the folder");
     assert!(server.stop().success());
     let key = folder.data().join("master.key");
     let old = std::fs::read(&key).expect("there");
     let ran = folder.run(&["--json", "storage", "rotate"]).ok();
-    assert_eq!(ran.json(), [json!({"workspaces": 1})]);
+    assert_eq!(ran.json(), [json!({"workspaces": 1, "secrets": 1})]);
     let new = std::fs::read(&key).expect("there");
     seal::write_whole(&key, &old).expect("put back");
     refused(encrypted(&folder, &memory), "does not open this data");

@@ -32,6 +32,12 @@ const EXPECTED: &[(&str, &str, [u16; 5])] = &[
     ("POST", "/auth/keys", [401, 201, 403, 201, 201]),
     ("DELETE", "/auth/keys/{id}", [401, 404, 403, 204, 404]),
     ("GET", "/auth/me", [401, 200, 200, 200, 200]),
+    // Each has their own, and there none is called `none.js`.
+    ("GET", "/auth/endpoints", [401, 200, 200, 200, 200]),
+    ("GET", "/auth/endpoints/{name}", [401, 404, 404, 404, 404]),
+    ("PUT", "/auth/endpoints/{name}", [401, 422, 403, 422, 422]),
+    ("DELETE", "/auth/endpoints/{name}", [401, 404, 403, 404, 404]),
+    ("POST", "/auth/endpoints/{name}/test", [401, 404, 403, 404, 404]),
     ("GET", "/agent/models", [401, 200, 200, 200, 200]),
     ("GET", "/agent/runners", [401, 200, 200, 200, 200]),
     ("GET", "/agent/tools", [401, 200, 200, 200, 200]),

@@ -419,6 +419,15 @@ impl Client {
         self.chat(body).await.turn().await
     }
 
+    /// The same with a model that is chosen for it.
+    pub(crate) async fn turn_with(&self, model: Option<&str>, body: Value) -> Turn {
+        let path = model.map_or_else(String::new, |model| format!("?model={model}"));
+        let request = self.request("POST", &format!("/agent/chat{path}")).json(&body);
+        let mut stream = Stream::of(request).await;
+        let (dispatch, session) = (stream.header("x-unit-id"), stream.header("x-chat-session"));
+        Turn { dispatch, session, frames: stream.rest().await }
+    }
+
     /// All that a dispatch said and did so far, as entries.
     pub(crate) async fn events(&self, dispatch: &str) -> Vec<Value> {
         let path = format!("/agent/dispatches/{dispatch}/events?follow=false");

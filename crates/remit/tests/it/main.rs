@@ -15,6 +15,7 @@ mod chat;
 mod claude_code;
 mod command_line;
 mod conversation;
+mod endpoints;
 mod fifty;
 mod git;
 mod hostile_agents;

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use crate::harness::{Folder, Server, Start, backend};
+use crate::harness::{Answer, Folder, Server, Start, backend};
 
 /// The key of the endpoint, which must stay behind the gate.
-const KEY: &str = "canary-key-7f3a91c2d4e5f60718";
+pub(crate) const KEY: &str = "canary-key-7f3a91c2d4e5f60718";
 
 /// Looks for the key in all that a box can see. The pattern never holds the key itself, and finds the
 /// file that stands there to show that it would.
@@ -24,19 +24,19 @@ ls -d /proc/[0-9]* | wc -l; ls /";
 
 /// What a request to the endpoint was: its head as it came, its body read.
 #[derive(Debug, Clone)]
-struct Asked {
-    head: String,
-    body: Value,
+pub(crate) struct Asked {
+    pub(crate) head: String,
+    pub(crate) body: Value,
 }
 
 /// An endpoint that speaks every dialect just well enough, and misbehaves when it is told to.
-struct Endpoint {
-    url: String,
+pub(crate) struct Endpoint {
+    pub(crate) url: String,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Endpoint {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let asked = Arc::<Mutex<Vec<Asked>>>::default();
@@ -51,7 +51,7 @@ impl Endpoint {
         Self { url, asked }
     }
 
-    fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().clone()
     }
 }
@@ -71,6 +71,11 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<Asked>>) -> std::io::Result<()> {
     let mut body = vec![0; length.unwrap_or(0)];
     reader.read_exact(&mut body)?;
     let body: Value = serde_json::from_slice(&body).expect("JSON");
+    if last(&body).to_string().contains("hang please") {
+        seen.lock().push(Asked { head, body });
+        // Until the caller hangs up.
+        return reader.read_to_end(&mut Vec::new()).map(|_| ());
+    }
     let (status, answer) = answer(&head, &body);
     seen.lock().push(Asked { head, body });
     let answer = answer.to_string();
@@ -110,13 +115,15 @@ enum Says {
 
 /// What is answered: the last thing that was said decides, and the path which dialect.
 fn answer(head: &str, body: &Value) -> (&'static str, Value) {
-    let last = last(body).to_string();
+    let last = format!("{} {}", last(body), body["model"]).replace("-please", " please");
     let is_result = ["\"tool\"", "tool_result", "function_call_output", "functionResponse"];
     let says = if last.contains("fail please") {
         return ("400 Bad Request", json!({"error": {"message": format!("bad: {head}")}}));
     } else if last.contains("refuse please") {
         return ("401 Unauthorized", json!({"error": {"message": format!("bad: {head}")}}));
-    } else if last.contains("tell please") {
+    } else if last.contains("redirect please") {
+        return ("302 Found\r\nlocation: http://127.0.0.1:9/", json!({}));
+    } else if last.contains("tell please") || last.contains("word ok") {
         Says::Text(format!("your key is {KEY}, I was sent: {head}"))
     } else if is_result.iter().any(|sign| last.contains(sign)) {
         Says::Text("looked".to_owned())
@@ -222,12 +229,48 @@ async fn the_key_reaches_an_endpoint_of_gemini_and_is_seen_nowhere_else() {
     check("gemini", &format!("x-goog-api-key: {KEY}")).await;
 }
 
+#[tokio::test]
+async fn the_key_of_a_person_reaches_their_endpoint_and_is_seen_nowhere_else() {
+    let (folder, endpoint) = (Folder::new(), Endpoint::start());
+    let server = Start::on(&folder).arg("--log").arg("debug");
+    let server = server.setting("model.persons", &endpoint.url).server();
+    let me = server.client();
+    let body = json!({"api": "anthropic", "url": endpoint.url, "key": KEY, "model": "scripted"});
+    let put = Answer::of(me.request("PUT", "/auth/endpoints/mine").json(&body)).await;
+    assert_eq!(put.status.as_u16(), 201, "{put:?}");
+    let mut told = vec![format!("{put:?}")];
+    for path in ["/auth/endpoints", "/auth/endpoints/mine"] {
+        told.push(me.get(path).await.ok().to_string());
+    }
+    // Badly sent, it is not said back.
+    for bad in [json!({"key": format!("{KEY} {KEY}")}), json!({"key": [KEY]}), json!({"keys": KEY})]
+    {
+        let mut body = body.clone();
+        body.as_object_mut().expect("an object").append(&mut bad.as_object().expect("it").clone());
+        let put = Answer::of(me.request("PUT", "/auth/endpoints/mine").json(&body)).await;
+        assert_eq!(put.status.as_u16(), 422, "{put:?}");
+        told.push(format!("{put:?}"));
+    }
+    told.push(me.post("/auth/endpoints/mine/test", json!({})).await.ok().to_string());
+    assert!(!told.concat().contains(KEY), "{told:?}");
+    seen_nowhere((folder, server, &endpoint), Some("@mine/scripted"), &format!("x-api-key: {KEY}"))
+        .await;
+}
+
 /// An agent looks for the key of an endpoint of this dialect, which is sent in this header.
 async fn check(api: &str, header: &str) {
     let (folder, endpoint) = (Folder::new(), Endpoint::start());
     let server = start(&folder, &endpoint, api);
+    seen_nowhere((folder, server, &endpoint), None, header).await;
+}
+
+async fn seen_nowhere(
+    (folder, server, endpoint): (Folder, Server, &Endpoint),
+    model: Option<&str>,
+    header: &str,
+) {
     let me = server.client();
-    let looked = me.turn(json!({"prompt": "look around"})).await.ok();
+    let looked = me.turn_with(model, json!({"prompt": "look around"})).await.ok();
     assert_eq!(looked.reply(), "looked");
     let asked = endpoint.asked();
     assert!(asked.len() >= 2, "{asked:#?}");
@@ -245,7 +288,7 @@ async fn check(api: &str, header: &str) {
     }
     let mut frames = looked.frames.clone();
     for prompt in ["fail please", "refuse please", "tell please"] {
-        let turn = me.turn(json!({"prompt": prompt})).await;
+        let turn = me.turn_with(model, json!({"prompt": prompt})).await;
         frames.extend(turn.frames);
         let events = me.events(&turn.dispatch).await;
         assert!(!format!("{events:?}").contains(KEY), "{prompt}: {events:#?}");

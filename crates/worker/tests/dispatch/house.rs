@@ -12,15 +12,17 @@ use embedded::process::{ProcessBackend, ProcessConfig};
 use embedded::sqlite::{OpenError, SqliteLedger};
 use embedded::system::{RandomIds, SystemClock};
 use engine::dispatcher::{Dispatcher, Message, Parts, QueueBounds, Settings};
+use engine::endpoint::EndpointError;
 use engine::port::{
-    Caller, Clock, Directory, Door, Gate, IdSource, Ledger, OpenGate, Person, ToolServer, Workspace,
+    Caller, Clock, Directory, Door, Gate, IdSource, Ledger, OpenGate, Person, ToolServer, Tried,
+    Workspace,
 };
 use engine::recovery::Recovered;
 use engine::task::Tasks;
 use engine::workspaces::{SeedFile, Workspaces};
 use model::{
-    DispatchId, End, Event, EventId, Limits, ModelApi, Program, Protocol, Runner, SessionId, State,
-    Turn, UserId, WorkspaceId,
+    DispatchId, End, EndpointName, Event, EventId, Limits, ModelApi, Program, Protocol, Runner,
+    RunnerName, SessionId, State, Turn, UserId, WorkspaceId,
 };
 use tempfile::TempDir;
 use trust::{Principal, Scope};
@@ -48,11 +50,19 @@ impl Gate for Shut {
     fn model(&self, _runner: &Runner) -> String {
         "none".to_owned()
     }
-    fn has_model(&self, _name: &str) -> bool {
+    async fn has_model(&self, _subject: UserId, _runner: &RunnerName, _name: &str) -> bool {
         false
     }
-    fn dialect(&self, runner: &Runner, _model: Option<&str>) -> ModelApi {
+    async fn dialect(&self, _subject: UserId, runner: &Runner, _model: Option<&str>) -> ModelApi {
         runner.model_api
+    }
+    async fn try_endpoint(
+        &self,
+        _owner: UserId,
+        name: &EndpointName,
+        _model: Option<&str>,
+    ) -> Result<Tried, EndpointError> {
+        Err(EndpointError::Unknown(name.to_string()))
     }
     fn servers(&self) -> Vec<ToolServer> {
         vec![]
