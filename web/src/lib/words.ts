@@ -127,7 +127,7 @@ export const words = {
     rerunHint: 'Start again as it was, on what the workspaces hold now',
     curl: 'Copy as curl', command: 'Copy as command', chat: 'Conversation',
     facts: {
-      subject: 'For', launcher: 'Started by', trigger: 'Trigger', runner: 'Runner', mounts: 'Mounts', label: 'Has read',
+      subject: 'For', launcher: 'Started by', trigger: 'Trigger', runner: 'Runner', mounts: 'Mounts', tools: 'Tools', label: 'Has read',
       tokens: 'Tokens', cost: 'Cost', sandbox: 'Sandbox', session: 'Conversation', model: 'Model', created: 'Accepted', ended: 'Ended',
     },
     trusted: 'trusted input', untrusted: 'untrusted input',
