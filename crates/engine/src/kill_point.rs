@@ -1,7 +1,7 @@
 //! Named places at which a test may kill the server, as kill -9 would. Compiled to nothing without
 //! the feature `kill-points`, which only tests switch on.
 
-/// Every kill point but those of proposals, in about the order in which a dispatch passes them.
+/// Every kill point but those of proposals and pushes, in about the order in which a dispatch passes them.
 pub const KILL_POINTS: &[&str] = &[
     "before_create",
     "after_create",
@@ -57,6 +57,9 @@ pub const PROPOSAL_KILL_POINTS: &[&str] = &[
     "after_decision",
 ];
 
+/// Every kill point between the holding of a push and the answer to it.
+pub const PUSH_KILL_POINTS: &[&str] = &["before_proposal_by_hand", "after_proposal_by_hand"];
+
 /// Kills this process if the test chose this point.
 #[cfg(not(feature = "kill-points"))]
 #[inline]
@@ -92,7 +95,7 @@ mod armed {
     /// Chooses where this process dies: at the `nth` (from 1) time that it passes the point `name`.
     pub fn arm(name: &str, nth: u64) -> Result<(), UnknownKillPoint> {
         let unknown = || UnknownKillPoint(name.to_owned());
-        let known = [super::KILL_POINTS, super::PROPOSAL_KILL_POINTS];
+        let known = [super::KILL_POINTS, super::PROPOSAL_KILL_POINTS, super::PUSH_KILL_POINTS];
         if !known.iter().any(|points| points.contains(&name)) {
             return Err(unknown());
         }
@@ -122,7 +125,7 @@ mod armed {
 
 #[cfg(test)]
 mod tests {
-    use super::{KILL_POINTS, PROPOSAL_KILL_POINTS};
+    use super::{KILL_POINTS, PROPOSAL_KILL_POINTS, PUSH_KILL_POINTS};
     use std::collections::BTreeSet;
     use std::path::Path;
 
@@ -133,7 +136,7 @@ mod tests {
         for of in ["engine", "embedded"] {
             collect(&crates.join(of).join("src"), &mut found);
         }
-        let listed = KILL_POINTS.iter().chain(PROPOSAL_KILL_POINTS);
+        let listed = KILL_POINTS.iter().chain(PROPOSAL_KILL_POINTS).chain(PUSH_KILL_POINTS);
         let listed: BTreeSet<String> = listed.map(|&name| name.to_owned()).collect();
         assert_eq!(listed, found);
         assert!(listed.len() >= 25);

@@ -109,7 +109,10 @@ impl Drafts {
 
     /// Writes the proposal of a change-set that a person made by hand, or finds it. Whose it is, the commit says.
     pub async fn write_by_hand(&self, held: HeldChange) -> Result<ProposalRecord, ProposalError> {
-        self.write_of(None, held).await
+        kill_point("before_proposal_by_hand");
+        let written = self.write_of(None, held).await;
+        kill_point("after_proposal_by_hand");
+        written
     }
 
     async fn write_of(

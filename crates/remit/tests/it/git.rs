@@ -61,6 +61,11 @@ impl Desk {
     pub(crate) async fn new() -> Self {
         let folder = Folder::new();
         let server = Server::start(&folder);
+        Self::at(folder, server).await
+    }
+
+    /// The same at a server that runs.
+    pub(crate) async fn at(folder: Folder, server: Server) -> Self {
         let me = server.client();
         let list = me.get("/agent/workspaces").await.ok();
         let home = list["workspaces"][0]["id"].as_str().expect("a home").to_owned();

@@ -162,7 +162,7 @@ async fn a_server_killed_anywhere_around_a_proposal_has_one_and_lands_it_once() 
 }
 
 /// All proposals, once there is one: a start writes what its predecessor left in the background.
-async fn until_written(me: &Client) -> Vec<Value> {
+pub(crate) async fn until_written(me: &Client) -> Vec<Value> {
     let wait = async {
         loop {
             let list = me.get("/agent/proposals?state=all").await.ok();

@@ -1,12 +1,15 @@
 //! What does not land by itself waits for a decision: a push that is no fast-forward, a push of somebody who owns
 //! nothing here, taking back what others built on. And what becomes of it when its maker has gone.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 
+use engine::kill_point::PUSH_KILL_POINTS;
 use serde_json::{Value, json};
 
 use crate::git::{Desk, commit, fails, git, ok};
-use crate::harness::{Answer, Client};
+use crate::harness::{Answer, Client, Folder, Start};
+use crate::proposals::until_written;
 use crate::sharing::Shared;
 
 /// The proposal that git or an answer names.
@@ -122,6 +125,43 @@ async fn a_contributor_proposes_by_a_push_and_what_one_leaves_behind_is_an_owner
     assert_eq!(commit["author"]["name"], "joe", "who wrote it wrote it");
     let me = desk.me.get("/auth/me").await.ok()["user_id"].clone();
     assert_eq!(commit["trailers"]["approved-by"], me);
+}
+
+/// How a push is refused or taken, whatever becomes of the server; whether git says that it went well.
+fn pushes(desk: &Desk, to: &str) -> bool {
+    git(&desk.at, &["push", "-q", "-f", "origin", to]).status.success()
+}
+
+#[tokio::test]
+async fn a_push_whose_server_dies_has_one_proposal_and_nobody_was_told_of_success() {
+    for point in PUSH_KILL_POINTS {
+        for to in ["HEAD:main", "HEAD:refs/for/main"] {
+            let folder = Folder::new();
+            let server = Start::on(&folder).variable("REMIT_KILL_POINT", point).server();
+            let mut desk = Desk::at(folder, server).await;
+            desk.commit("mine.md", "mark:one.\n", "Add mine");
+            desk.me.put("theirs.md", "theirs\n", &desk.home).await;
+            let before = desk.head();
+            assert!(!pushes(&desk, to), "{point} {to}: a success that nobody knows of");
+            assert_eq!(desk.server.ended().signal(), Some(9), "{point} {to}");
+            desk.server = Start::on(&desk.folder).server();
+            desk.me = desk.server.client();
+            ok(&desk.at, &["remote", "set-url", "origin", &desk.url("home")]);
+            let all = until_written(&desk.me).await;
+            assert_eq!(all.len(), 1, "{point} {to}: {all:?}");
+            assert_eq!((&all[0]["state"], desk.head()), (&json!("open"), before));
+            // The pusher, who knows nothing, pushes again: it is the same one, and lands once.
+            assert_eq!(pushes(&desk, to), to == "HEAD:refs/for/main", "{point}");
+            let again = desk.me.get("/agent/proposals?state=all").await.ok();
+            assert_eq!(again["proposals"].as_array().map(Vec::len), Some(1), "{point} {to}");
+            let id = all[0]["id"].as_str().expect("an id");
+            approve(&desk.me, id, json!({"all": true})).await.ok();
+            assert_eq!(ok(&desk.repository(), &["show", "main:mine.md"]), "mark:one.");
+            let log = ok(&desk.repository(), &["log", "--format=%(trailers:key=Proposal)", "main"]);
+            assert_eq!(log.matches(id).count(), 1, "{point} {to}: {log}");
+            ok(&desk.repository(), &["fsck", "--strict"]);
+        }
+    }
 }
 
 #[tokio::test]
