@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use engine::port::{LedgerError, Remotes};
 use engine::remote::Remote;
-use model::WorkspaceId;
-use rusqlite::{Connection, OptionalExtension, params};
+use model::{UserId, WorkspaceId};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::SqliteLedger;
 use super::failure::Failure;
@@ -19,6 +19,10 @@ impl Remotes for SqliteLedger {
     async fn remote(&self, workspace: WorkspaceId) -> Result<Option<Remote>, LedgerError> {
         self.readers.read(move |c| one(c, workspace)).await
     }
+
+    async fn followed(&self, person: UserId) -> Result<Vec<(WorkspaceId, Remote)>, LedgerError> {
+        self.readers.read(move |c| of(c, person)).await
+    }
 }
 
 fn set(c: &Connection, workspace: WorkspaceId, remote: &Remote) -> Result<(), Failure> {
@@ -30,8 +34,19 @@ fn set(c: &Connection, workspace: WorkspaceId, remote: &Remote) -> Result<(), Fa
 
 fn one(c: &Connection, workspace: WorkspaceId) -> Result<Option<Remote>, Failure> {
     let sql = "SELECT url, branch FROM remotes WHERE workspace = ?1";
-    let row = |row: &rusqlite::Row<'_>| {
-        Ok(Remote { url: row.get::<_, Text<_>>(0)?.0, branch: row.get::<_, Text<_>>(1)?.0 })
-    };
-    Ok(c.prepare_cached(sql)?.query_row([Id(workspace.uuid())], row).optional()?)
+    Ok(c.prepare_cached(sql)?.query_row([Id(workspace.uuid())], remote_of).optional()?)
+}
+
+fn of(c: &Connection, person: UserId) -> Result<Vec<(WorkspaceId, Remote)>, Failure> {
+    let sql = "SELECT r.url, r.branch, r.workspace FROM remotes r \
+        JOIN members m ON m.workspace = r.workspace WHERE m.person = ?1";
+    let mut statement = c.prepare_cached(sql)?;
+    let found = statement.query_map([Id(person.uuid())], |row| {
+        Ok((WorkspaceId::from_uuid(row.get::<_, Id>(2)?.0), remote_of(row)?))
+    })?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+fn remote_of(row: &Row<'_>) -> rusqlite::Result<Remote> {
+    Ok(Remote { url: row.get::<_, Text<_>>(0)?.0, branch: row.get::<_, Text<_>>(1)?.0 })
 }

@@ -243,7 +243,9 @@ async fn a_workspace_that_was_begun_is_to_be_removed_until_it_is_added(directory
         directory.forget_removed(id).await.expect("written");
     }
     assert_eq!(directory.removed().await.expect("readable"), []);
-    assert!(directory.remote(notes.id).await.expect("readable").is_some());
+    let follows = directory.remote(notes.id).await.expect("readable").expect("it follows");
+    let followed = directory.followed(jane.id).await.expect("readable");
+    assert_eq!(followed, [(notes.id, follows)], "of what is there");
     assert_eq!(directory.remote(twin.id).await.expect("readable"), None);
 }
 

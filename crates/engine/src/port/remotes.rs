@@ -4,7 +4,7 @@
 //! Every write is synced when the call returns, and whole or absent.
 
 use async_trait::async_trait;
-use model::WorkspaceId;
+use model::{UserId, WorkspaceId};
 
 use super::ledger::LedgerError;
 use crate::remote::Remote;
@@ -17,4 +17,7 @@ pub trait Remotes: Send + Sync + 'static {
 
     /// The one that a workspace follows, if it follows any.
     async fn remote(&self, workspace: WorkspaceId) -> Result<Option<Remote>, LedgerError>;
+
+    /// What the workspaces follow that a person is a member of, in no order; those that follow nothing are left out.
+    async fn followed(&self, person: UserId) -> Result<Vec<(WorkspaceId, Remote)>, LedgerError>;
 }

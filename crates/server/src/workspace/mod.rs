@@ -12,9 +12,12 @@ pub(crate) mod own;
 pub(crate) mod remote;
 pub(crate) mod upload;
 
+use std::collections::HashMap;
+
 use axum::{Extension, Json, extract::State};
 use engine::dispatcher::WorkspaceKey;
 use engine::port::{Membership, Person, Workspace};
+use engine::remote::Remote;
 use engine::workspaces::files::{Hand, NotChanged};
 use engine::workspaces::{RepositoryError, WorkspacesError};
 use model::{CommitId, Role};
@@ -143,11 +146,7 @@ pub(crate) async fn list(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<Listed>, Problem> {
-    let mut workspaces = vec![];
-    for membership in api.directory.memberships(caller.subject).await? {
-        workspaces.push(show(&api, membership).await?);
-    }
-    Ok(Json(Listed { workspaces }))
+    Ok(Json(Listed { workspaces: show_all(&api, caller.subject).await? }))
 }
 
 /// A workspace as one of its members sees it.
@@ -176,11 +175,26 @@ pub(crate) struct WorkspaceView {
 
 /// A workspace as one of its members sees it.
 pub(crate) async fn show(api: &Api, membership: Membership) -> Result<WorkspaceView, Problem> {
+    let remote = api.directory.remote(membership.workspace.id).await?;
+    Ok(view(api, membership, remote).await)
+}
+
+/// All that a person is a member of.
+async fn show_all(api: &Api, person: UserId) -> Result<Vec<WorkspaceView>, Problem> {
+    let mut followed: HashMap<_, _> = api.directory.followed(person).await?.into_iter().collect();
+    let mut shown = vec![];
+    for membership in api.directory.memberships(person).await? {
+        let remote = followed.remove(&membership.workspace.id);
+        shown.push(view(api, membership, remote).await);
+    }
+    Ok(shown)
+}
+
+async fn view(api: &Api, membership: Membership, remote: Option<Remote>) -> WorkspaceView {
     let Membership { workspace, role, active } = membership;
     // One whose folder is missing is listed all the same.
     let head = api.workspaces.head(workspace.id).await.ok().flatten();
-    let remote = api.directory.remote(workspace.id).await?;
-    Ok(WorkspaceView {
+    WorkspaceView {
         id: workspace.id,
         name: workspace.name,
         owner: workspace.owner,
@@ -190,7 +204,7 @@ pub(crate) async fn show(api: &Api, membership: Membership) -> Result<WorkspaceV
         created: views::time(workspace.created),
         head,
         remote: remote.as_ref().map(remote::shown),
-    })
+    }
 }
 
 impl From<WorkspacesError> for Problem {

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use trust::Action;
 
-use super::{Place, Which, WorkspaceView, hand, person, show, unknown};
+use super::{Place, Which, WorkspaceView, hand, person, show, show_all, unknown};
 use crate::access::Caller;
 use crate::admin::HOME;
 use crate::answer::{Created, NoContent};
@@ -37,11 +37,8 @@ pub(crate) async fn attached(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<Attached>, Problem> {
-    let (mut active, mut parked) = (vec![], vec![]);
-    for membership in api.directory.memberships(caller.subject).await? {
-        let list = if membership.active { &mut active } else { &mut parked };
-        list.push(show(&api, membership).await?);
-    }
+    let all = show_all(&api, caller.subject).await?;
+    let (active, parked) = all.into_iter().partition(|it| it.active);
     Ok(Json(Attached { active, parked }))
 }
 
