@@ -279,7 +279,7 @@ impl Moving<'_> {
     }
 
     /// The head with the change-set in it, or where the two disagree.
-    fn onto(
+    pub(crate) fn onto(
         &self,
         stage: &mut Stage,
         head: TreeId,

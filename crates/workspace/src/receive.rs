@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     Attribution, CommitId, Error, Held, Limits, Reason, Refusals, Repository, TreeId,
-    commit::{Move, Moving},
+    commit::{Move, Moving, commit_object},
     content::is_sound_attributes,
     git::{
         object::{Commit, Entry, Kind, Tree, mode, parse_commit, parse_tree},
@@ -73,6 +73,8 @@ impl Drop for Quarantine {
 pub enum Origin {
     /// Somebody pushed them. None may speak as the platform does.
     Push,
+    /// Another server pushed them, which speaks as a platform does. What speaks so is noted, as of a remote.
+    Server,
     /// An outside repository has them. Those that speak as the platform does are noted: nothing that they say about
     /// themselves is believed. Onto a folder that was only begun, any history may come.
     Remote,
@@ -103,6 +105,8 @@ pub enum Otherwise<'a> {
     Hold(&'a str),
     /// So is a fast-forward.
     HoldAll(&'a str),
+    /// The newest commit and it become the parents of another one, unless the two disagree.
+    Merge,
 }
 
 /// What became of a push. Except for `Done`, nothing was changed.
@@ -113,9 +117,18 @@ pub enum Received {
         /// How many commits came.
         commits: usize,
     },
+    /// The folder stands at a commit that joins it with what it held before, durably.
+    Merged {
+        /// That commit.
+        commit: CommitId,
+        /// How many commits came.
+        commits: usize,
+    },
     /// It waits beside the folder.
     Held(Held),
-    /// What was pushed is not made on the newest commit.
+    /// It holds nothing that the folder does not, and there is nothing to wait for.
+    NothingNew,
+    /// What was pushed is not made on the newest commit, and does not go with it.
     NotForward,
     /// Somebody else was quicker.
     Moved,
@@ -186,18 +199,19 @@ impl Repository {
             Otherwise::Hold(name) if !forward => Some(name),
             Otherwise::HoldAll(name) => Some(name),
             Otherwise::Refuse if !forward => return Ok(Received::NotForward),
-            Otherwise::Refuse | Otherwise::Hold(_) => None,
+            Otherwise::Refuse | Otherwise::Hold(_) | Otherwise::Merge => None,
         };
         let base = self.newest_of(&joints)?;
-        if hold_as.is_some() && (base.is_none() || commits.is_empty()) {
+        if (hold_as.is_some() || !forward) && (base.is_none() || commits.is_empty()) {
             return Ok(Received::NotForward);
         }
         let mut foreign = Vec::new();
         for (id, commit) in &commits {
             if is_forged(commit, &by.committer.email) {
                 match origin {
-                    Origin::Push => return Ok(refused(*id, b"", Why::Forged)),
-                    Origin::Remote => foreign.push(*id),
+                    // What waits here is ours, whoever brings it back.
+                    Origin::Server | Origin::Remote if !self.is_held(*id)? => foreign.push(*id),
+                    _ => return Ok(refused(*id, b"", Why::Forged)),
                 }
             }
             if let Err((path, why)) = push.check(commit)? {
@@ -210,6 +224,9 @@ impl Repository {
         }
         // Before anybody can read them as the folder's.
         self.note_foreign(&foreign, by)?;
+        if let (false, Some(base)) = (forward, base) {
+            return self.join(stage, base, by, &commits);
+        }
         let moved = self.publish(stage, Move { name: MAIN, from: Some(from), to: tip }, None)?;
         Ok(if moved.is_moved() {
             Received::Done { commits: commits.len() }
@@ -239,11 +256,44 @@ impl Repository {
         let by = Attribution { message, ..by.clone() };
         let (seen, ours) = (self.tree_of(base)?, TreeId::new(of_tip.tree));
         if seen == ours {
-            return Ok(Received::NotForward);
+            return Ok(Received::NothingNew);
         }
         let refusals = Refusals::default();
         let moving = Moving { repository: self, seen, ours, checkout: base, by: &by, refusals };
         Ok(Received::Held(moving.suggest(stage, hold_as)?))
+    }
+
+    /// Makes a commit of the newest one and of the tip of these, which were made on `base`, where what they changed since
+    /// goes together.
+    fn join(
+        &self,
+        mut stage: Stage,
+        base: CommitId,
+        by: &Attribution,
+        commits: &[(CommitId, Commit)],
+    ) -> Result<Received, Error> {
+        // The tip comes first.
+        let [(tip, of_tip), ..] = commits else { return Ok(Received::NotForward) };
+        let head = self.head()?.ok_or(Error::Unborn)?;
+        let (seen, ours) = (self.tree_of(base)?, TreeId::new(of_tip.tree));
+        let refusals = Refusals::default();
+        let moving = Moving { repository: self, seen, ours, checkout: base, by, refusals };
+        let Ok(tree) = moving.onto(&mut stage, self.tree_of(head)?)? else {
+            return Ok(Received::NotForward);
+        };
+        let parents = [*head.raw(), *tip.raw()];
+        let commit = commit_object(&mut stage, &tree, &parents, by, &Refusals::default())?;
+        let step = Move { name: MAIN, from: Some(head), to: commit };
+        Ok(if self.publish(stage, step, None)?.is_moved() {
+            Received::Merged { commit, commits: commits.len() }
+        } else {
+            Received::Moved
+        })
+    }
+
+    /// Whether a commit is a change-set that waits here.
+    fn is_held(&self, commit: CommitId) -> Result<bool, Error> {
+        Ok(self.held()?.iter().any(|(_, held)| *held == commit))
     }
 
     /// The one of these commits of the folder's history that was its newest last.

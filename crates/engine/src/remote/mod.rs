@@ -54,17 +54,19 @@ const SAID_BYTES_MAX: usize = 64 << 10;
 /// How often the quarantine is looked at while it fills.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
+/// What git calls itself towards a remote; another server of ours knows a push of ours by it.
+pub const USER_AGENT: &str = "git/remit";
+
 /// What git takes for the remote where it is handed the connection.
 const BY_CONNECTION: &str = "fd::3";
 
 /// What holds for every run, beside what holds for every call of git.
-const SETTINGS: [&str; 19] = [
+const SETTINGS: [&str; 18] = [
     "http.followRedirects=false",
     "http.lowSpeedLimit=1000",
     "http.lowSpeedTime=30",
     "http.sslVerify=true",
     "http.maxRequests=1",
-    "http.userAgent=git/remit",
     "credential.helper=",
     "core.askPass=",
     "core.alternateRefsPrefixes=refs/none",
@@ -178,9 +180,9 @@ pub enum RemoteError {
     /// It has commits that are not here.
     #[error("it has commits that are not here: pull first, then push")]
     Behind,
-    /// Both sides have commits that the other has not.
+    /// Both sides have commits that the other has not, and they disagree, or have nothing in common.
     #[error(
-        "both sides went on, and only a fast-forward is taken: merge them in a clone, and push that"
+        "both sides went on, and do not go together by themselves: merge them in a clone, and push that"
     )]
     Diverged,
     /// It did not take the push.
@@ -204,15 +206,28 @@ pub struct Pulled {
     pub commit: CommitId,
     /// How many commits came; none where the remote had nothing new.
     pub commits: usize,
+    /// Whether both sides went on, and the newest commit joins them. The remote does not have it yet.
+    pub merged: bool,
+}
+
+/// What became of a push over there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum There {
+    /// Its branch had all of it already.
+    Already,
+    /// Its branch moved on.
+    Moved,
+    /// It is another server of ours, where it waits as a proposal for who may decide.
+    Proposed,
 }
 
 /// What a push did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pushed {
-    /// The commit that the remote's branch stands at.
+    /// The commit that was pushed: where the remote's branch stands, unless it waits there.
     pub commit: CommitId,
-    /// Whether it moved there now.
-    pub moved: bool,
+    /// What became of it there.
+    pub there: There,
 }
 
 /// What the operator lets be reached.
@@ -292,7 +307,8 @@ impl Outside {
         Ok(())
     }
 
-    /// Takes what the remote has in, as a fast-forward; into a workspace that was only begun, whatever it has.
+    /// Takes what the remote has in, as a fast-forward, or merged with what the folder has, where the two do not disagree;
+    /// into a workspace that was only begun, whatever it has.
     pub async fn pull(
         &self,
         id: WorkspaceId,
@@ -303,19 +319,24 @@ impl Outside {
         let (quarantine, tip) = self.fetch(id, remote, token).await?;
         let head = self.workspaces.head(id).await?.ok_or(WorkspacesError::Missing(id))?;
         if self.workspaces.is_revision(id, tip.clone()).await? {
-            return Ok(Pulled { commit: head, commits: 0 });
+            return Ok(Pulled { commit: head, commits: 0, merged: false });
         }
-        let (from, origin, landing) = (head, Origin::Remote, Landing::Forward);
+        let (from, origin, landing) = (head, Origin::Remote, Landing::ForwardOrMerge);
         let taking = Taking { from, tip: tip.clone(), origin, by, landing };
         let taken = self.workspaces.take_in(id, quarantine, taking).await;
         let taken = taken.map_err(|why| match why {
-            NotTaken::Behind => RemoteError::Diverged,
+            NotTaken::Behind | NotTaken::NothingNew => RemoteError::Diverged,
             NotTaken::Workspace(cause) => cause.into(),
             why @ NotTaken::Refused(_) => RemoteError::NotTaken(why),
         })?;
-        let Taken::Forward(commits) = taken else { return Err(RemoteError::Diverged) };
-        tracing::info!(workspace = %id, commits, "a remote was pulled from");
-        Ok(Pulled { commit: tip, commits })
+        let pulled = match taken {
+            Taken::Forward(commits) => Pulled { commit: tip, commits, merged: false },
+            Taken::Merged(commits, commit) => Pulled { commit, commits, merged: true },
+            Taken::Held(_) => return Err(RemoteError::Diverged),
+        };
+        let Pulled { commits, merged, .. } = pulled;
+        tracing::info!(workspace = %id, commits, merged, "a remote was pulled from");
+        Ok(pulled)
     }
 
     /// What the remote's branch stands at, in a quarantine.
@@ -362,10 +383,10 @@ impl Outside {
         let (repository, service) = (path.as_path(), "git-receive-pack");
         let run = Run { repository, arguments: &arguments, refs: &refs, service, filling: None };
         let ran = self.run(remote, token, run).await?;
-        let moved = said::pushed(&ran.out, ran.success)
+        let there = said::pushed(&ran.out, ran.success)
             .unwrap_or_else(|| Err(said::why(&ran.said, &remote.branch)))?;
-        tracing::info!(workspace = %id, moved, "a remote was pushed to");
-        Ok(Pushed { commit, moved })
+        tracing::info!(workspace = %id, ?there, "a remote was pushed to");
+        Ok(Pushed { commit, there })
     }
 
     async fn run(
@@ -448,9 +469,10 @@ impl Outside {
             Way::Http(_) => url.scheme().word(),
             Way::Ssh(..) => "fd",
         };
-        let protocol = format!("protocol.{protocol}.allow=always");
+        let of_run =
+            [format!("protocol.{protocol}.allow=always"), format!("http.userAgent={USER_AGENT}")];
         let mut arguments: Vec<&str> = vec![];
-        for setting in SETTINGS.iter().copied().chain([protocol.as_str()]) {
+        for setting in SETTINGS.iter().copied().chain(of_run.iter().map(String::as_str)) {
             arguments.extend(["-c", setting]);
         }
         arguments.extend(run.arguments);

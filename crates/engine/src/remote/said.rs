@@ -2,7 +2,7 @@
 //! handed on: a remote could say back what it was sent. Pure.
 
 use super::ssh::known_as;
-use super::{Branch, RemoteError, RemoteUrl};
+use super::{Branch, RemoteError, RemoteUrl, There};
 
 /// What fetching or pushing failed for.
 pub(super) fn why(said: &str, branch: &Branch) -> RemoteError {
@@ -78,14 +78,20 @@ fn shown_key(lines: &[&str]) -> String {
     shown.filter(plain).unwrap_or("(unknown)").to_owned()
 }
 
-/// What a push came to, by its report for programs: whether the branch moved. Nothing where there is no report.
-pub(super) fn pushed(out: &str, success: bool) -> Option<Result<bool, RemoteError>> {
+/// What another server of ours says of a push that did not move its branch.
+const WAITS: &str = "(it waits as proposal ";
+const NOTHING_NEW: &str = "(nothing to propose: ";
+
+/// What a push came to, by its report for programs. Nothing where there is no report.
+pub(super) fn pushed(out: &str, success: bool) -> Option<Result<There, RemoteError>> {
     let report = out.lines().find(|line| line.contains('\t'))?;
     let mut parts = report.split('\t');
     let (flag, _, summary) = (parts.next()?, parts.next()?, parts.next()?);
     Some(match (flag, success) {
-        ("=", true) => Ok(false),
-        (" " | "*", true) => Ok(true),
+        ("=", true) => Ok(There::Already),
+        (" " | "*", true) => Ok(There::Moved),
+        ("!", _) if summary.contains(WAITS) => Ok(There::Proposed),
+        ("!", _) if summary.contains(NOTHING_NEW) => Ok(There::Already),
         ("!", _) if summary.contains("fetch first") || summary.contains("non-fast-forward") => {
             Err(RemoteError::Behind)
         }
@@ -166,9 +172,13 @@ mod tests {
         let check = |out: &str, success, expected: &str| {
             assert_eq!(format!("{:?}", pushed(out, success)), expected, "{out}");
         };
-        check("To https://x\n*\ta:refs/heads/main\t[new branch]\nDone\n", true, "Some(Ok(true))");
-        check("To https://x\n \ta:refs/heads/main\t1..2\nDone\n", true, "Some(Ok(true))");
-        check("To https://x\n=\ta:refs/heads/main\t[up to date]\nDone\n", true, "Some(Ok(false))");
+        check("To https://x\n*\ta:refs/heads/main\t[new branch]\nDone\n", true, "Some(Ok(Moved))");
+        check("To https://x\n \ta:refs/heads/main\t1..2\nDone\n", true, "Some(Ok(Moved))");
+        check(
+            "To https://x\n=\ta:refs/heads/main\t[up to date]\nDone\n",
+            true,
+            "Some(Ok(Already))",
+        );
         check(
             "To https://x\n!\ta:refs/heads/main\t[rejected] (fetch first)\nDone\n",
             false,
@@ -179,6 +189,8 @@ mod tests {
             false,
             "Some(Err(Behind))",
         );
+        let waits = "[remote rejected] (it waits as proposal prp_1: only owners push to main)";
+        check(&format!("To x\n!\ta:refs/heads/main\t{waits}\n"), false, "Some(Ok(Proposed))");
         check("To x\n!\ta:refs/heads/main\t[remote rejected] (no)\n", false, "Some(Err(Declined))");
         check("", false, "None");
     }

@@ -16,6 +16,9 @@ pub enum NotTaken {
     /// Others pushed or wrote meanwhile, or it was made on something older.
     #[error("not made on the newest commit: pull first, then push again")]
     Behind,
+    /// It was to wait for a decision, and there is none to make.
+    #[error("nothing to propose: main holds all of it")]
+    NothingNew,
     /// A commit breaks a rule.
     #[error("{0}")]
     Refused(String),
@@ -42,10 +45,10 @@ pub struct Taking {
 /// What may become of what is taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Landing {
-    /// A fast-forward, or nothing.
-    Forward,
     /// A fast-forward; what is none waits for a decision.
     ForwardOrProposal,
+    /// A fast-forward; what is none is merged, where the two do not disagree.
+    ForwardOrMerge,
     /// It waits for a decision.
     Proposal,
 }
@@ -55,6 +58,8 @@ pub enum Landing {
 pub enum Taken {
     /// The folder moved on by so many commits.
     Forward(usize),
+    /// So many commits came, and the folder moved on to one that joins them with what it held.
+    Merged(usize, CommitId),
     /// It waits beside the folder, and a proposal is to be written of it.
     Held(HeldChange),
 }
@@ -94,7 +99,7 @@ impl Workspaces {
         let name = format!("push-{}", &tip.to_string()[..12]);
         let received = self.with(id, "take a push in", move |repository| {
             let otherwise = match landing {
-                Landing::Forward => Otherwise::Refuse,
+                Landing::ForwardOrMerge => Otherwise::Merge,
                 Landing::ForwardOrProposal => Otherwise::Hold(&name),
                 Landing::Proposal => Otherwise::HoldAll(&name),
             };
@@ -102,6 +107,8 @@ impl Workspaces {
         });
         match received.await? {
             Received::Done { commits } => Ok(Taken::Forward(commits)),
+            Received::Merged { commits, commit } => Ok(Taken::Merged(commits, ours(commit))),
+            Received::NothingNew => Err(NotTaken::NothingNew),
             Received::Held(held) => Ok(Taken::Held(held_change(id, &held))),
             Received::NotForward | Received::Moved => Err(NotTaken::Behind),
             Received::Refused { commit, path, why } => {

@@ -164,6 +164,20 @@ impl Desk<'_> {
         {
             say::talk(format!("parked: {}", safe(parked)));
         }
+        for (field, words) in [
+            (
+                "proposed",
+                "nothing moved there yet: it waits on the other server as a proposal, for its owners to decide",
+            ),
+            (
+                "merged",
+                "both sides had gone on, and were merged: push, and the other one has it, too",
+            ),
+        ] {
+            if !self.as_json && answer[field] == true {
+                say::talk(words);
+            }
+        }
         self.told(&answer, answer[field].as_str().or(answer[field]["name"].as_str()))
     }
 

@@ -29,6 +29,7 @@ mod random_kills;
 mod remotes;
 mod secrets;
 mod sharing;
+mod siblings;
 mod ssh;
 mod start;
 mod stops;

@@ -29,10 +29,15 @@ impl Shared {
     /// Another person, with this role in it; their client and their id.
     pub(crate) async fn member(&self, server: &Server, name: &str, role: &str) -> (Client, String) {
         let (client, id) = server.person(name, "agent,read").await;
-        let invite = self.invite(json!({"role": role, "mode": "open"})).await;
-        let joined = accept(&client, &invite["token"]).await.ok();
-        assert_eq!((&joined["id"], &joined["role"]), (&json!(self.workspace), &json!(role)));
+        self.joins(&client, role).await;
         (client, id)
+    }
+
+    /// Somebody becomes a member with this role.
+    pub(crate) async fn joins(&self, client: &Client, role: &str) {
+        let invite = self.invite(json!({"role": role, "mode": "open"})).await;
+        let joined = accept(client, &invite["token"]).await.ok();
+        assert_eq!((&joined["id"], &joined["role"]), (&json!(self.workspace), &json!(role)));
     }
 
     async fn heads(&self) -> Value {

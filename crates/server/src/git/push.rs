@@ -3,10 +3,13 @@
 use axum::Extension;
 use axum::body::{Body, BodyDataStream};
 use axum::extract::{Path, State};
+use axum::http::{HeaderMap, header};
 use axum::response::Response;
+use engine::remote::USER_AGENT;
 use engine::workspaces::push::{Landing, NotTaken, Origin, Taken, Taking};
 use futures_util::StreamExt;
 use model::CommitId;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tracing::{error, info};
@@ -59,11 +62,13 @@ pub(crate) async fn receive_pack(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
     Path(workspace): Path<String>,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let write = |role| Action::WriteWorkspace { role };
     let place = find(&api, &caller, &workspace, write).await?;
-    let push = tokio::time::timeout(TIME_MAX, receive(&api, &caller, &place, body)).await;
+    let origin = origin(&headers);
+    let push = tokio::time::timeout(TIME_MAX, receive(&api, &caller, &place, (origin, body))).await;
     let report = push.unwrap_or_else(|_| Err(Problem::plain(TIMED_OUT)))?;
     Ok(typed("application/x-git-receive-pack-result", report.into()))
 }
@@ -72,7 +77,7 @@ async fn receive(
     api: &Api,
     caller: &Caller,
     place: &Place,
-    body: Body,
+    (origin, body): (Origin, Body),
 ) -> Result<Vec<u8>, Problem> {
     let mut body = Pieces { stream: body.into_data_stream(), next: Vec::new() };
     let commands = body.commands().await?;
@@ -94,20 +99,7 @@ async fn receive(
     }
     let id = place.workspace.id;
     let (quarantine, path) = api.workspaces.quarantine(id).await?;
-    let largest = format!("--max-input-size={PACK_BYTES_MAX}");
-    let arguments = ["index-pack", "--stdin", "--strict", "--fix-thin", &largest];
-    let mut run = start(api, path, &arguments).await?;
-    let mut stdin = run.run.child.stdin.take().ok_or_else(|| Problem::plain(INTERNAL))?;
-    let taken = body.copy(&mut stdin).await?;
-    drop(stdin);
-    let mut name = Vec::new();
-    if let Some(stdout) = run.run.child.stdout.as_mut() {
-        // What it says is of no interest, as long as it can say it.
-        drop(stdout.take(1 << 10).read_to_end(&mut name).await);
-    }
-    let unpacked = run.run.child.wait().await.is_ok_and(|status| status.success());
-    drop(run);
-    if !taken || !unpacked {
+    if !unpack(api, &mut body, path).await? {
         return Ok(refused(&commands, "the pack is broken, incomplete or larger than 128 MiB"));
     }
     let (Ok(from), Ok(to)) = (command.from.parse::<CommitId>(), command.to.parse::<CommitId>())
@@ -116,18 +108,26 @@ async fn receive(
     };
     let by = hand(api, caller, "Push".to_owned()).await?;
     let landing = landing(caller, place, command);
-    let taking = Taking { from, tip: to, origin: Origin::Push, by, landing };
-    let workspaces = api.workspaces.clone();
-    let taken = api.finish(async move { workspaces.take_in(id, quarantine, taking).await }).await?;
+    let taking = Taking { from, tip: to, origin, by, landing };
+    let (workspaces, inbox) = (api.workspaces.clone(), api.inbox.clone());
+    // Together, whether or not somebody waits for the answer: what is held has its proposal.
+    let done = api.finish(async move {
+        let taken = workspaces.take_in(id, quarantine, taking).await;
+        let written = match &taken {
+            Ok(Taken::Held(held)) => Some(inbox.write_by_hand(held.clone()).await),
+            _ => None,
+        };
+        (taken, written)
+    });
+    let (taken, written) = done.await?;
+    let written = written.transpose()?;
     match taken {
-        Ok(Taken::Forward(commits)) => {
+        Ok(Taken::Forward(commits) | Taken::Merged(commits, _)) => {
             info!(workspace = %id, subject = %caller.subject, commits, "a push was taken in");
             Ok(report(&commands, "ok"))
         }
-        Ok(Taken::Held(held)) => {
-            let inbox = api.inbox.clone();
-            let written = api.finish(async move { inbox.write_by_hand(held).await }).await??;
-            let proposal = written.proposal.id;
+        Ok(Taken::Held(_)) => {
+            let proposal = written.ok_or_else(|| Problem::plain(INTERNAL))?.proposal.id;
             info!(workspace = %id, subject = %caller.subject, %proposal, "a push waits");
             Ok(waits(&commands, landing, &format!("it waits as proposal {proposal}")))
         }
@@ -137,6 +137,30 @@ async fn receive(
         }
         Err(why) => Ok(refused(&commands, &why.to_string())),
     }
+}
+
+/// Unpacks what follows into a quarantine; whether it was whole and not too large.
+async fn unpack(api: &Api, body: &mut Pieces, quarantine: PathBuf) -> Result<bool, Problem> {
+    let largest = format!("--max-input-size={PACK_BYTES_MAX}");
+    let arguments = ["index-pack", "--stdin", "--strict", "--fix-thin", &largest];
+    let mut run = start(api, quarantine, &arguments).await?;
+    let mut stdin = run.run.child.stdin.take().ok_or_else(|| Problem::plain(INTERNAL))?;
+    let taken = body.copy(&mut stdin).await?;
+    drop(stdin);
+    let mut name = Vec::new();
+    if let Some(stdout) = run.run.child.stdout.as_mut() {
+        // What it says is of no interest, as long as it can say it.
+        drop(stdout.take(1 << 10).read_to_end(&mut name).await);
+    }
+    let unpacked = run.run.child.wait().await.is_ok_and(|status| status.success());
+    Ok(taken && unpacked)
+}
+
+/// From where a push comes. Another server of ours says so: its commits speak as ours do, which nobody is to believe. Who
+/// only says so gets no more than that.
+fn origin(headers: &HeaderMap) -> Origin {
+    let is_server = headers.get(header::USER_AGENT).is_some_and(|it| it == USER_AGENT);
+    if is_server { Origin::Server } else { Origin::Push }
 }
 
 /// What may become of a push: whoever owns the workspace moves it on, others propose.
@@ -151,7 +175,9 @@ fn waits(commands: &[Command], landing: Landing, words: &str) -> Vec<u8> {
         return told(commands, "ok", &format!("{words}\n"));
     }
     let why = match landing {
-        Landing::Forward | Landing::ForwardOrProposal => "it is not made on the newest commit",
+        Landing::ForwardOrProposal | Landing::ForwardOrMerge => {
+            "it is not made on the newest commit"
+        }
         Landing::Proposal => "only owners push to main",
     };
     refused(commands, &format!("{words}: {why}"))

@@ -4,7 +4,7 @@
 use axum::extract::State;
 use axum::{Extension, Json};
 use engine::port::Workspace;
-use engine::remote::{Pulled, Pushed, Remote, RemoteError, Token};
+use engine::remote::{Pulled, Pushed, Remote, RemoteError, There, Token};
 use model::{CommitId, WorkspaceId, WorkspaceName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -174,12 +174,11 @@ async fn following(
     caller: &Caller,
     remote: &Remote,
 ) -> Result<Option<WorkspaceId>, Problem> {
-    for workspace in api.directory.workspaces(caller.subject).await? {
-        if api.directory.remote(workspace.id).await?.as_ref() == Some(remote) {
-            return Ok(Some(workspace.id));
-        }
-    }
-    Ok(None)
+    let own = api.directory.workspaces(caller.subject).await?;
+    let mut followed = api.directory.followed(caller.subject).await?;
+    followed.retain(|(_, it)| it == remote);
+    let follows = |workspace: &Workspace| followed.iter().any(|it| it.0 == workspace.id);
+    Ok(own.iter().find(|workspace| follows(workspace)).map(|workspace| workspace.id))
 }
 
 /// A workspace that is to follow a repository.
@@ -276,10 +275,12 @@ pub(crate) async fn publish(
 pub(crate) struct Outcome {
     workspace: WorkspaceId,
     remote: Followed,
-    /// The commit that both have now.
+    /// The commit that was pushed; both have it now, unless it waits there.
     revision: CommitId,
-    /// Whether it moved there now.
+    /// Whether the branch moved there now.
     moved: bool,
+    /// Whether the other side is a Remit server too, where it waits as a proposal.
+    proposed: bool,
 }
 
 /// Pushes a workspace there.
@@ -291,8 +292,14 @@ async fn pushed(
 ) -> Result<Outcome, Problem> {
     let (outside, to) = (api.outside.clone(), remote.clone());
     let pushed = async move { outside.push(id, &to, token.as_ref()).await };
-    let Pushed { commit, moved } = api.finish(pushed).await??;
-    Ok(Outcome { workspace: id, remote: shown(remote), revision: commit, moved })
+    let Pushed { commit, there } = api.finish(pushed).await??;
+    Ok(Outcome {
+        workspace: id,
+        remote: shown(remote),
+        revision: commit,
+        moved: there == There::Moved,
+        proposed: there == There::Proposed,
+    })
 }
 
 /// A credential for the outside repository.
@@ -321,10 +328,12 @@ pub(crate) async fn push(
 pub(crate) struct TakenIn {
     workspace: WorkspaceId,
     remote: Followed,
-    /// The commit that both have now.
+    /// The newest commit; both have it now, unless it was merged.
     revision: CommitId,
     /// How many commits are new.
     commits: usize,
+    /// Whether both sides had gone on, and the newest commit joins them. A push brings it there.
+    merged: bool,
 }
 
 /// `POST /agent/workspace/pull`.
@@ -338,8 +347,8 @@ pub(crate) async fn pull(
     let by = hand(&api, &caller, "Pull".to_owned()).await?;
     let (outside, from) = (api.outside.clone(), remote.clone());
     let pulled = async move { outside.pull(id, &from, token.as_ref(), by).await };
-    let Pulled { commit, commits } = api.finish(pulled).await??;
-    Ok(Json(TakenIn { workspace: id, remote: shown(&remote), revision: commit, commits }))
+    let Pulled { commit, commits, merged } = api.finish(pulled).await??;
+    Ok(Json(TakenIn { workspace: id, remote: shown(&remote), revision: commit, commits, merged }))
 }
 
 /// The workspace that is asked about, what it follows, and the token that came.

@@ -45,3 +45,33 @@ fn a_push_is_a_fast_forward_only_from_where_the_folder_stands() {
     assert_eq!(house.files(), pairs(&[("a", "somebody was quicker"), ("new.md", "")]));
     house.judge();
 }
+
+#[test]
+fn what_goes_together_is_joined_and_what_disagrees_leaves_the_folder_as_it_is() {
+    let house = House::new(&[("a", "1")]);
+    let start = house.head();
+    let upper = house.make_directory("upper");
+    write(&upper, "a", "here");
+    committed(house.commit_upper(&upper));
+    let before = house.head();
+    let joined = receive(&house, start, Otherwise::Merge);
+    let Received::Merged { commit, commits: 1 } = joined else { panic!("not joined: {joined:?}") };
+    assert_eq!(house.head(), commit);
+    assert_eq!(house.files(), pairs(&[("a", "here"), ("new.md", "")]));
+    let parents = house.repository.record(commit).unwrap().parents;
+    assert_eq!((parents.len(), parents[0]), (2, before), "what was here comes first");
+    git(house.repository.path(), &["fsck", "--strict", "--no-dangling"]);
+
+    // The same file, made here and there.
+    let upper = house.make_directory("other");
+    write(&upper, "b.md", "made here");
+    committed(house.commit_upper(&upper));
+    let quarantine = house.repository.quarantine().unwrap();
+    let (from, by) = (house.head(), by("Pull"));
+    let tip = pushed(&quarantine, commit, "b.md");
+    let incoming =
+        Incoming { from, tip, origin: Origin::Remote, by: &by, otherwise: Otherwise::Merge };
+    let apart = house.repository.receive(&quarantine, &incoming).unwrap();
+    assert!(matches!(apart, Received::NotForward), "{apart:?}");
+    assert_eq!(house.head(), from);
+}
