@@ -371,6 +371,11 @@ impl Client {
         Self { http, url: url.to_owned(), key: key.map(str::to_owned) }
     }
 
+    /// The same person, where another server on the same data is.
+    pub(crate) fn at(&self, url: &str) -> Self {
+        Self { url: url.to_owned(), ..self.clone() }
+    }
+
     /// A request with the key, to be added to.
     pub(crate) fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
         let method: Method = method.parse().expect("a method");

@@ -53,8 +53,13 @@ impl Repository {
 
     /// What matches in the files of the main line, a line each.
     pub(crate) fn matches(&self, pattern: &str) -> String {
+        self.matches_in("main", pattern)
+    }
+
+    /// The same of a commit.
+    pub(crate) fn matches_in(&self, commit: &str, pattern: &str) -> String {
         // That nothing matches is an error to git.
-        self.try_git(&["grep", "-h", "-o", pattern, "main"]).unwrap_or_default()
+        self.try_git(&["grep", "-a", "-h", "-o", pattern, commit]).unwrap_or_default()
     }
 
     /// One field of the trailers of a commit.

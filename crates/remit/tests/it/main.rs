@@ -25,6 +25,7 @@ mod leftovers;
 mod login;
 mod permissions;
 mod proposals;
+mod random_agents;
 mod random_kills;
 mod remotes;
 mod secrets;
