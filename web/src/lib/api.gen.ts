@@ -1,5 +1,5 @@
 // Written by `cargo xtask dist` from docs/openapi.json, whose SHA-256 was
-// 4f3b49b5def80b6b7e7317ad0a691d6b69b89990fea57a2dd13af0059446297a
+// 53476fb46023cefbb7513ee8aecba9855d64179fbe36d422edfa1f500dc6ea06
 
 export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
@@ -1507,8 +1507,10 @@ export interface components {
              * @description How many commits are new.
              */
             commits: number;
+            /** @description Whether both sides had gone on, and the newest commit joins them. A push brings it there. */
+            merged: boolean;
             remote: components["schemas"]["Remote"];
-            /** @description The commit that both have now. */
+            /** @description The newest commit; both have it now, unless it was merged. */
             revision: components["schemas"]["CommitId"];
             workspace: components["schemas"]["WorkspaceId"];
         };
@@ -1519,10 +1521,12 @@ export interface components {
         };
         /** @description What a push came to. */
         PushedTo: {
-            /** @description Whether it moved there now. */
+            /** @description Whether the branch moved there now. */
             moved: boolean;
+            /** @description Whether the other side is a Remit server too, where it waits as a proposal. */
+            proposed: boolean;
             remote: components["schemas"]["Remote"];
-            /** @description The commit that both have now. */
+            /** @description The commit that was pushed; both have it now, unless it waits there. */
             revision: components["schemas"]["CommitId"];
             workspace: components["schemas"]["WorkspaceId"];
         };
