@@ -7,7 +7,8 @@ use std::time::Duration;
 use embedded::lock::DataLock;
 use embedded::sqlite::{OpenError, Sealing, SqliteLedger};
 use engine::conformance::fixture::{Ids, new_dispatch, texts};
-use engine::port::{Append, Idempotency, Ledger, LedgerError, NewDispatch};
+use engine::conformance::recordings::exchange;
+use engine::port::{Append, Idempotency, Ledger, LedgerError, NewDispatch, Recordings};
 use model::{DispatchId, End, EventId, State, WorkspaceId};
 use rusqlite::Connection;
 use seal::{FileKeys, Keyring, MASTER_KEY_FILE};
@@ -53,6 +54,12 @@ async fn conforms_as_a_store_of_proposals() {
     in_time(engine::conformance::proposals::proposals(async || fresh(&folders))).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn conforms_as_a_store_of_recordings() {
+    let folders = tempfile::tempdir().expect("a folder");
+    in_time(engine::conformance::recordings::recordings(async || fresh(&folders))).await;
+}
+
 /// A dispatch that speaks of canaries in every place where it can.
 fn canary(ids: &Ids, turn: &str) -> NewDispatch {
     let mut new = new_dispatch(ids, ids.user(), turn, 1);
@@ -72,6 +79,7 @@ async fn spoken(ledger: &SqliteLedger, new: NewDispatch) -> DispatchId {
     let epoch = ledger.open(id).await.expect("open").epoch;
     let said = Append { recovery: Some(CANARY.to_owned()), ..texts(id, epoch, &[CANARY, "more"]) };
     ledger.append(said).await.expect("written");
+    assert!(ledger.add_exchange(id, exchange(CANARY)).await.expect("recorded"));
     id
 }
 
@@ -91,6 +99,8 @@ async fn judge(ledger: &SqliteLedger, new: &NewDispatch) {
     assert_eq!(turns[0].prompt, CANARY);
     let entries = ledger.read(new.dispatch.id, EventId::START, 99).await.expect("readable");
     assert!(format!("{entries:?}").contains(CANARY));
+    let recorded = ledger.exchange_after(new.dispatch.id, 0).await.expect("readable");
+    assert_eq!(recorded, Some((1, exchange(CANARY))));
     let again = ledger.create(new.clone()).await.expect("known by its key");
     assert!(matches!(again, engine::port::Accepted::Before(_)), "{again:?}");
     let mut other = new.clone();

@@ -46,3 +46,9 @@ async fn conforms_as_a_book_of_usage() {
     let folders = tempfile::tempdir().expect("a folder");
     in_time(engine::conformance::usage::usage(async || fresh(&folders))).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conforms_as_a_store_of_recordings() {
+    let folders = tempfile::tempdir().expect("a folder");
+    in_time(engine::conformance::recordings::recordings(async || fresh(&folders))).await;
+}

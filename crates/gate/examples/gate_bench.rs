@@ -107,6 +107,7 @@ async fn sandbox(broker: &Broker, number: u128) -> Result<Sandbox, Failure> {
         model: None,
         tools: vec![],
         reach: Reach::of(InputTrust::Trusted, []),
+        record: false,
         reports,
     };
     let open = broker.open(caller, vec![Door::Tcp(listener)]).await?;
@@ -206,15 +207,22 @@ async fn measure(rounds: usize) -> Result<Value, Failure> {
         prices: vec![],
     })?;
     let clock = Arc::new(SystemClock);
-    let (endpoints, limits) = (vec![endpoint], Limits::default());
     let folder = tempfile::tempdir()?;
     let book = Arc::new(SqliteLedger::open(folder.path())?);
     let (ids, budgets) = (Arc::new(RandomIds), DayBudgets::default());
-    let (servers, knowledge, tasks) = (vec![], None, tasks.clone());
-    let persons = None;
-    let setup =
-        Setup { endpoints, persons, servers, knowledge, limits, tasks, clock, ids, book, budgets };
-    let broker = Broker::new(setup)?;
+    let broker = Broker::new(Setup {
+        endpoints: vec![endpoint],
+        persons: None,
+        servers: vec![],
+        knowledge: None,
+        limits: Limits::default(),
+        tasks: tasks.clone(),
+        clock,
+        ids,
+        recordings: book.clone(),
+        book,
+        budgets,
+    })?;
     let mut sandboxes = Vec::new();
     for number in 0..SANDBOXES {
         sandboxes.push(sandbox(&broker, number as u128).await?);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use engine::port::{Charge, LedgerError, ModelCall, Report, Tokens};
+use engine::port::{Charge, Exchange, LedgerError, ModelCall, Report, Tokens};
 use engine::task::TaskKind;
 use model::{Event, ModelApi, TurnId};
 use serde::Deserialize;
@@ -19,6 +19,7 @@ use crate::price::Price;
 use crate::refusal::Refusal;
 use crate::route::Ask;
 use crate::talk::say::{self, Voice};
+use crate::tape::Tape;
 use crate::translate::Told;
 use crate::usage::{Framing, Meter, Used};
 
@@ -61,6 +62,8 @@ pub(crate) struct Account {
     pub(crate) promised: Option<Used>,
     /// What it used, where who translates the answer says it.
     pub(crate) told: Option<Told>,
+    /// What is said, where it is recorded.
+    tape: Option<Tape>,
     came: Came,
 }
 
@@ -103,6 +106,7 @@ impl Account {
             price: billed.price.cloned(),
             turn: serving.turn(),
             asked,
+            tape: (serving.caller.record && hold.is_some()).then(|| Tape::new(&ask.body.bytes)),
             hold,
             meter: Meter::new(Framing::Json),
             promised: None,
@@ -129,6 +133,13 @@ impl Account {
             return None;
         }
         self.hold.as_ref()?.passed(|| self.charge(self.used()))
+    }
+
+    /// The caller gets these bytes next.
+    pub(crate) fn said(&mut self, bytes: &[u8]) {
+        if let Some(tape) = &mut self.tape {
+            tape.hear(bytes);
+        }
     }
 
     /// Has the turn ended, whose budget is used up.
@@ -166,7 +177,7 @@ impl Account {
         charge(self.price.as_ref(), counted)
     }
 
-    fn close(&self, hold: Hold) -> Closed {
+    fn close(&mut self, hold: Hold) -> Closed {
         let used = self.used();
         let (charge, now) = (self.charge(used), self.serving.clock().now());
         hold.settle(charge, now);
@@ -195,7 +206,20 @@ impl Account {
             output_tokens: used.output,
             elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
         });
-        Closed { serving: Arc::clone(&self.serving), call, event }
+        let exchange = self.tape.take().filter(|_| self.came != Came::Nothing).map(|tape| {
+            tape.into(Exchange {
+                at: now,
+                turn: self.turn.clone(),
+                endpoint: self.endpoint.clone(),
+                model: self.model.clone(),
+                dialect: self.api,
+                request: String::new(),
+                answer: String::new(),
+                whole: self.came == Came::Whole,
+                cut: false,
+            })
+        });
+        Closed { serving: Arc::clone(&self.serving), call, event, exchange }
     }
 
     /// Waits until what it used is written down and told. That is done also where nobody waits: many
@@ -209,7 +233,7 @@ impl Account {
         }
     }
 
-    fn keep_with<T: Send + 'static>(&self, hold: Hold, kept: T) {
+    fn keep_with<T: Send + 'static>(&mut self, hold: Hold, kept: T) {
         let keep = self.close(hold).keep();
         self.serving.tasks.spawn(TaskKind::Connection, "record of usage", async move {
             keep.await;
@@ -257,12 +281,13 @@ struct Closed {
     serving: Arc<Serving>,
     call: ModelCall,
     event: Option<Event>,
+    exchange: Option<Exchange>,
 }
 
 impl Closed {
     /// Writes the record, then tells the supervisor. One that is gone wants to hear nothing.
     async fn keep(self) {
-        let Self { serving, call, event } = self;
+        let Self { serving, call, event, exchange } = self;
         let mut wait = TRY_AFTER;
         for attempt in 1..=TRIES {
             match serving.book().add_call(call.clone()).await {
@@ -278,6 +303,14 @@ impl Closed {
                     error!(dispatch = %call.dispatch, %problem, "a record of usage is lost");
                     break;
                 }
+            }
+        }
+        if let Some(exchange) = exchange {
+            let dispatch = call.dispatch;
+            match serving.recordings().add_exchange(dispatch, exchange).await {
+                Ok(true) => {}
+                Ok(false) => warn!(%dispatch, "a recording is full"),
+                Err(problem) => error!(%dispatch, %problem, "an exchange was not recorded"),
             }
         }
         if let Some(event) = event {

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use async_trait::async_trait;
 use engine::endpoint::{EndpointError, Endpoints, is_own};
 use engine::port::{
-    Caller, Charge, Clock, Door, Gate, IdSource, OpenGate, OwnEndpoint, Report, ToolServer, Tried,
-    UsageBook,
+    Caller, Charge, Clock, Door, Gate, IdSource, OpenGate, OwnEndpoint, Recordings, Report,
+    ToolServer, Tried, UsageBook,
 };
 use engine::task::{TaskKind, Tasks};
 use knowledge::Knowledge;
@@ -52,6 +52,8 @@ pub struct Setup {
     pub ids: Arc<dyn IdSource>,
     /// Where it is written down what they used.
     pub book: Arc<dyn UsageBook>,
+    /// Where what is said is kept of those that are recorded.
+    pub recordings: Arc<dyn Recordings>,
     /// How much may be used in a day.
     pub budgets: DayBudgets,
 }
@@ -268,6 +270,10 @@ impl Serving {
 
     pub(crate) fn book(&self) -> &dyn UsageBook {
         &*self.setup.book
+    }
+
+    pub(crate) fn recordings(&self) -> &dyn Recordings {
+        &*self.setup.recordings
     }
 
     pub(crate) fn fresh_id(&self) -> Uuid {

@@ -26,6 +26,7 @@ mod account;
 pub mod budget;
 mod redact;
 mod relay;
+mod tape;
 mod usage;
 
 mod demo;

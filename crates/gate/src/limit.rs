@@ -49,6 +49,10 @@ pub const LOOK_UP: Duration = Duration::from_secs(10);
 pub const TRIES_AT_ONCE: usize = 4;
 /// How long such a try may take, its wait included.
 pub const TRY: Duration = Duration::from_secs(25);
+/// One request that is recorded, in bytes; what is longer is cut.
+pub const RECORDED_REQUEST_BYTES_MAX: usize = 4 << 20;
+/// One answer that is recorded, in bytes; what is longer is cut.
+pub const RECORDED_ANSWER_BYTES_MAX: usize = 4 << 20;
 /// Diagnostics that the gate writes into the stream of one dispatch.
 pub const DIAGNOSTICS_MAX: u32 = 32;
 

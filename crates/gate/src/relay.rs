@@ -92,6 +92,7 @@ impl Relay {
             };
             left = rest;
             let bytes = self.redactor.pass(bytes);
+            self.account.said(&bytes);
             if !bytes.is_empty() {
                 return Some((Ok(bytes), State::Open { left }));
             }
@@ -113,9 +114,10 @@ impl Relay {
 
     /// What was used is written down before the body ends.
     async fn end(&mut self) -> Option<(Result<Bytes, Broken>, State)> {
+        let rest = self.redactor.rest();
+        self.account.said(&rest);
         self.account.is_whole();
         self.account.settle().await;
-        let rest = self.redactor.rest();
         (!rest.is_empty()).then_some((Ok(rest), State::Over))
     }
 }

@@ -46,6 +46,9 @@ pub struct Dispatch {
     /// The model that was chosen for it; the usual one of its runner where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// Whether what models are asked and answer is kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub record: bool,
     /// When it was accepted.
     pub created: Time,
 }

@@ -34,6 +34,8 @@ pub(crate) struct Ask {
     pub(crate) untested: bool,
     /// What models a new sandbox may use.
     pub(crate) budget: Budget,
+    /// Whether what models are asked and answer is kept.
+    pub(crate) record: bool,
 }
 
 impl Ask {
@@ -48,6 +50,7 @@ impl Ask {
             ("tools", self.tools.as_deref()),
             ("model", self.model.as_deref()),
             ("untested", self.untested.then_some("true")),
+            ("record", self.record.then_some("true")),
             ("budget_requests", requests.as_deref()),
             ("budget_tokens", tokens.as_deref()),
             ("budget_micros", micros.as_deref()),

@@ -184,6 +184,9 @@ pub(crate) struct Run {
     /// (`remit endpoint ls`).
     #[arg(long, value_name = "MODEL")]
     pub(crate) with: Option<String>,
+    /// Keep what models are asked and answer in a new sandbox; `remit dispatch recording` prints it.
+    #[arg(long)]
+    pub(crate) record: bool,
     /// The conversation to continue.
     #[arg(long, value_name = "ID")]
     pub(crate) session: Option<String>,

@@ -10,7 +10,7 @@ const RESERVED: u64 = 512;
 const EACH_SANDBOX: u64 = 10;
 
 /// How many of each fit.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Share {
     /// Sandboxes alive at once.
     pub(crate) live: u64,

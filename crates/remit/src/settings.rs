@@ -195,6 +195,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "the file that pins the keys of hosts reached by ssh, as OpenSSH's; none is known if absent",
     ),
     setting(
+        "recording.allowed",
+        Kind::Choice(&["no", "yes"]),
+        Some("no"),
+        "whether what models are asked and answer may be kept, where a dispatch asks for it",
+    ),
+    setting(
         "log.filter",
         Kind::Text,
         None,

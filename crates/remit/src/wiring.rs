@@ -8,17 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use embedded::sqlite::SqliteLedger;
 use embedded::system::{RandomIds, SystemClock};
 use engine::dispatcher::{Dispatcher, Parts, QueueBounds, Settings};
 use engine::endpoint::{self, Endpoints};
-use engine::port::{Clock, Gate, UsageBook};
+use engine::port::{Clock, Gate, IdSource};
 use engine::proposal::{self, Drafts, Inbox};
 use engine::remote::Outside;
 use engine::runner::builtin_runners;
 use engine::task::{TaskKind, Tasks};
 use gate::{Broker, DayBudgets, Endpoint, EndpointParts, Price, Secret, ServerParts, Setup};
 use knowledge::Knowledge;
-use model::{Budget, Limits, ModelApi, Program, Runner, RunnerName};
+use model::{Budget, Limits, ModelApi, Program, Runner, RunnerName, Time, UserId};
 use server::{BasePath, Defaults, Hosts, Links};
 use tokio::net::TcpListener;
 
@@ -102,12 +103,12 @@ impl Server {
         let base_path: BasePath = config.text("server.base_path").unwrap_or_default().parse()?;
         let url = format!("http://{address}{}", base_path.as_str());
         let (profile, owner) = ground.prepare(&url).await?;
-        let links = Arc::new(Links::default());
-        let login = command::login::address(&url, &links.make(&*ids, owner, clock.now()));
+        let (links, login) = first_link(&url, &*ids, owner, clock.now());
         let parts = server::Parts {
             dispatcher: dispatcher.clone(),
             ledger: ledger.clone(),
             usage: ledger.clone(),
+            recordings: ledger.clone(),
             directory: ledger.clone(),
             knowledge,
             proposals: ledger.clone(),
@@ -147,6 +148,13 @@ impl Server {
         self.connections.shut_down(CONNECTIONS_END).await;
         self.storage.workspaces.close();
     }
+}
+
+/// The links that log a browser in, and the first of them, which is the owner's.
+fn first_link(url: &str, ids: &dyn IdSource, owner: UserId, now: Time) -> (Arc<Links>, String) {
+    let links = Arc::new(Links::default());
+    let login = command::login::address(url, &links.make(ids, owner, now));
+    (links, login)
 }
 
 /// The open files of this process, shared out.
@@ -223,7 +231,7 @@ fn broker(
     config: &Config,
     (knowledge, persons): (&Knowledge, &Endpoints),
     tasks: &Tasks,
-    book: Arc<dyn UsageBook>,
+    ledger: Arc<SqliteLedger>,
 ) -> anyhow::Result<Broker> {
     let named = config.endpoints().map(|(name, endpoint)| named(name, endpoint));
     let endpoints = endpoint(config)?.map(Ok).into_iter().chain(named).collect::<Result<_, _>>()?;
@@ -241,7 +249,8 @@ fn broker(
         tasks: tasks.clone(),
         clock: Arc::new(SystemClock),
         ids: Arc::new(RandomIds),
-        book,
+        recordings: ledger.clone(),
+        book: ledger,
     };
     Ok(Broker::new(setup)?)
 }
@@ -411,6 +420,7 @@ fn settings(
         queue: QueueBounds { live_max, ..QueueBounds::default() },
         limits: limits(config)?,
         budget: budget(config, "dispatch"),
+        recording: config.text("recording.allowed") == Some("yes"),
         runner,
         domain: DOMAIN.to_owned(),
         permission: Duration::from_secs(config.number("limits.permission_s")),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use engine::dispatcher::Dispatcher;
 use engine::endpoint::Endpoints;
-use engine::port::{Clock, Directory, IdSource, Ledger, Proposals, UsageBook};
+use engine::port::{Clock, Directory, IdSource, Ledger, Proposals, Recordings, UsageBook};
 use engine::proposal::Inbox;
 use engine::remote::Outside;
 use engine::task::{TaskKind, Tasks};
@@ -27,6 +27,8 @@ pub struct Parts {
     pub ledger: Arc<dyn Ledger>,
     /// What models used for them.
     pub usage: Arc<dyn UsageBook>,
+    /// What models were asked and answered, where that is kept.
+    pub recordings: Arc<dyn Recordings>,
     /// People, keys, workspaces.
     pub directory: Arc<dyn Directory>,
     /// What waits for a decision.

@@ -13,7 +13,7 @@ use crate::api::Api;
 use crate::chat::{Chat, Choice, find, untested};
 use crate::invocations::Chosen;
 use crate::problem::{
-    CONFLICT, INTERNAL, INVALID, NOT_CONFORMANT, NOT_FOUND, Problem, REUSED_KEY,
+    CONFLICT, INTERNAL, INVALID, NO_RECORDING, NOT_CONFORMANT, NOT_FOUND, Problem, REUSED_KEY,
     RUNNER_NOT_INSTALLED, RUNNER_NOT_TESTED, TOO_LARGE, TOO_MANY, UNAVAILABLE, UNKNOWN_DISPATCH,
     UNKNOWN_RUNNER, UNKNOWN_SESSION, UNKNOWN_TOOL, UNKNOWN_WORKSPACE, UNTRUSTED_WRITE,
 };
@@ -39,6 +39,7 @@ pub(crate) fn message(
         budget,
         model: choice.model,
         tools: choice.tools.map(|named| tools(named.split(','))).transpose()?,
+        record: choice.record,
         untested: untested(choice.untested),
     })
 }
@@ -88,6 +89,7 @@ pub(crate) async fn dispatch(
         limits: None,
         permission: chosen.permissions.unwrap_or_default(),
         budget,
+        record: chosen.record,
         untested: untested(chosen.untested),
         idempotency: None,
     })
@@ -130,6 +132,7 @@ impl From<DispatchError> for Problem {
             DispatchError::UnknownTool(_) => told(UNKNOWN_TOOL),
             DispatchError::RunnerNotInstalled { .. } => told(RUNNER_NOT_INSTALLED),
             DispatchError::RunnerNotTested { .. } => told(RUNNER_NOT_TESTED),
+            DispatchError::NoRecording => told(NO_RECORDING),
             DispatchError::UnknownWorkspace(_) => told(UNKNOWN_WORKSPACE),
             DispatchError::UnknownSession(_) => told(UNKNOWN_SESSION),
             DispatchError::UnknownDispatch(_) => told(UNKNOWN_DISPATCH),

@@ -59,6 +59,9 @@ pub(crate) struct Choice {
     pub(crate) budget_tokens: Option<u64>,
     /// The most that they may cost, in millionths.
     pub(crate) budget_micros: Option<u64>,
+    /// Whether what models are asked and answer is kept.
+    #[serde(default)]
+    pub(crate) record: bool,
 }
 
 impl Choice {

@@ -162,6 +162,7 @@ pub(crate) async fn rerun(
         limits: Some(dispatch.limits),
         permission: dispatch.permission,
         budget: dispatch.budget,
+        record: dispatch.record,
         untested: crate::chat::untested(false),
         idempotency: None,
     };

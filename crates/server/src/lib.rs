@@ -28,6 +28,7 @@ mod login;
 mod pages;
 mod permissions;
 mod proposals;
+mod recording;
 mod security;
 mod serve;
 mod sessions;

@@ -45,6 +45,7 @@ kinds! {
     BAD_LINK = UNAUTHORIZED { code: "bad-login-link", title: "The login link is not valid" }
     UNDER_SCOPED = FORBIDDEN { code: "under-scoped", title: "The key may not do this" }
     UNTRUSTED_WRITE = FORBIDDEN { code: "untrusted-write", title: "Untrusted input may only propose" }
+    NO_RECORDING = FORBIDDEN { code: "recording-not-allowed", title: "Dispatches are not recorded on this server" }
     ROLE_TOO_LOW = FORBIDDEN { code: "role-too-low", title: "Your role in the workspace does not allow it" }
     NOT_INVITED = FORBIDDEN { code: "not-invited", title: "The invitation is for somebody else" }
     FOREIGN_HOST = MISDIRECTED_REQUEST { code: "foreign-host", title: "This host is not served here" }

@@ -16,7 +16,9 @@ use crate::openapi::Operation;
 use crate::problem::{Form, METHOD, NOT_FOUND, Problem, in_words};
 use crate::workspace::{diff, files, history, invites, knowledge, members, own, remote, upload};
 use crate::{admin, catalog, chat, dispatches, endpoints, events, git, invocations, keys, login};
-use crate::{openapi, pages, permissions, proposals, security, sessions, usage, workspace};
+use crate::{
+    openapi, pages, permissions, proposals, recording, security, sessions, usage, workspace,
+};
 
 /// The method of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -266,6 +268,8 @@ routes! {
     /// All that a dispatch said or did, and then live: as server-sent events, or one JSON object a
     /// line.
     Get    "/agent/dispatches/{id}/events"    ReadDispatch  => events::events;
+    /// What models were asked and answered in a recorded dispatch, one JSON object a line.
+    Get    "/agent/dispatches/{id}/recording" ReadDispatch  => recording::recording;
     /// End a dispatch. What is over stays as it is.
     Post   "/agent/dispatches/{id}/cancel"    SteerDispatch => dispatches::cancel;
     /// Continue the conversation of a dispatch that is over, in a fresh sandbox.

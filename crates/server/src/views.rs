@@ -74,6 +74,8 @@ pub(crate) struct DispatchView {
     last_event: EventId,
     /// What its models may use.
     budget: Budget,
+    /// Whether what they are asked and answer is kept.
+    record: bool,
     /// What its models used.
     usage: UsageView,
 }
@@ -149,6 +151,7 @@ pub(crate) fn dispatch(record: &Record, used: &Usage) -> DispatchView {
         changed: time(record.changed),
         last_event: record.last,
         budget: dispatch.budget,
+        record: dispatch.record,
         usage: usage(used),
     }
 }

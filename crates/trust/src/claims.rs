@@ -205,6 +205,7 @@ mod tests {
             permission: model::Permission::Auto,
             budget: model::Budget::default(),
             model: None,
+            record: false,
             created: Time::from_ms(5_000),
         }
     }

@@ -1,5 +1,5 @@
 // Written by `cargo xtask dist` from docs/openapi.json, whose SHA-256 was
-// 53476fb46023cefbb7513ee8aecba9855d64179fbe36d422edfa1f500dc6ea06
+// e27d42152c500361eec11fd9ccf4ff2af7aa96d62c0d83f1cef2e9ab38acd157
 
 export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
@@ -203,6 +203,8 @@ export interface components {
             model: string | null;
             /** @description What that turn asks. */
             prompt: string;
+            /** @description Whether what they are asked and answer is kept. */
+            record: boolean;
             /** @description Whether it continues one. */
             resumes: boolean;
             /** @description What drives the agent. */
@@ -335,7 +337,7 @@ export interface components {
          * @description What an error is. Each has a page `docs/errors/<code>.md`.
          * @enum {string}
          */
-        ErrorCode: "missing-api-key" | "invalid-api-key" | "logged-out" | "bad-login-link" | "under-scoped" | "untrusted-write" | "role-too-low" | "not-invited" | "foreign-host" | "foreign-origin" | "not-found" | "unknown-session" | "unknown-dispatch" | "unknown-workspace" | "unknown-endpoint" | "invite-over" | "unknown-proposal" | "method-not-allowed" | "conflict" | "proposal-changed" | "already-decided" | "expired" | "reused-key" | "too-large" | "not-conformant" | "malformed-request" | "invalid-request" | "unknown-runner" | "unknown-tool" | "runner-not-installed" | "runner-not-tested" | "timed-out" | "too-many-requests" | "unavailable" | "ssh-not-installed" | "git-not-installed" | "remote-not-allowed" | "endpoint-not-allowed" | "remote-failed" | "storage-full" | "internal";
+        ErrorCode: "missing-api-key" | "invalid-api-key" | "logged-out" | "bad-login-link" | "under-scoped" | "untrusted-write" | "recording-not-allowed" | "role-too-low" | "not-invited" | "foreign-host" | "foreign-origin" | "not-found" | "unknown-session" | "unknown-dispatch" | "unknown-workspace" | "unknown-endpoint" | "invite-over" | "unknown-proposal" | "method-not-allowed" | "conflict" | "proposal-changed" | "already-decided" | "expired" | "reused-key" | "too-large" | "not-conformant" | "malformed-request" | "invalid-request" | "unknown-runner" | "unknown-tool" | "runner-not-installed" | "runner-not-tested" | "timed-out" | "too-many-requests" | "unavailable" | "ssh-not-installed" | "git-not-installed" | "remote-not-allowed" | "endpoint-not-allowed" | "remote-failed" | "storage-full" | "internal";
         /** @description What a dispatch said or did. */
         Event: {
             /** @description What it has read when it begins. */
@@ -594,6 +596,27 @@ export interface components {
          *     refuses an id that is not above its last, so a writer of an older epoch can add nothing.
          */
         EventId: string;
+        /** @description One call of a model, as the agent asked and as it was answered. */
+        Exchange: {
+            /** @description The body of the answer: one JSON value, or server-sent events. */
+            answer: string;
+            /** @description When it was over, in milliseconds since 1970. */
+            at: components["schemas"]["Time"];
+            /** @description Whether something of either is missing because it was too long. */
+            cut: boolean;
+            /** @description The dialect of request and answer. */
+            dialect: components["schemas"]["ModelApi"];
+            /** @description The endpoint, by the name it is configured with. */
+            endpoint: string;
+            /** @description The model. */
+            model: string;
+            /** @description The body of the request. */
+            request: string;
+            /** @description The turn that the agent worked on; absent where it had none yet. */
+            turn?: components["schemas"]["TurnId"] | null;
+            /** @description Whether the answer came to its end. */
+            whole: boolean;
+        };
         /** @description What went wrong. */
         Failure: {
             /** @description What it was. */
@@ -2092,6 +2115,7 @@ export type Entrypoint = components['schemas']['Entrypoint'];
 export type ErrorCode = components['schemas']['ErrorCode'];
 export type Event = components['schemas']['Event'];
 export type EventId = components['schemas']['EventId'];
+export type Exchange = components['schemas']['Exchange'];
 export type Failure = components['schemas']['Failure'];
 export type FailureCode = components['schemas']['FailureCode'];
 export type File = components['schemas']['File'];

@@ -128,8 +128,9 @@ export const words = {
     curl: 'Copy as curl', command: 'Copy as command', chat: 'Conversation',
     facts: {
       subject: 'For', launcher: 'Started by', trigger: 'Trigger', runner: 'Runner', mounts: 'Mounts', tools: 'Tools', label: 'Has read',
-      tokens: 'Tokens', cost: 'Cost', sandbox: 'Sandbox', session: 'Conversation', model: 'Model', created: 'Accepted', ended: 'Ended',
+      tokens: 'Tokens', cost: 'Cost', sandbox: 'Sandbox', session: 'Conversation', model: 'Model', recording: 'Recording', created: 'Accepted', ended: 'Ended',
     },
+    recording: 'What its models were asked and answered',
     trusted: 'trusted input', untrusted: 'untrusted input',
     clean: 'nothing untrusted', privateTo: (who: string) => `private to ${who}`,
     inOut: (input: string, output: string, requests: number) => `${input} in · ${output} out · ${s(requests, 'request')}`,

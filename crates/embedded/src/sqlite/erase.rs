@@ -18,7 +18,13 @@ const LIVE: &str = "SELECT count(*) FROM heads h JOIN sessions s ON s.id = h.ses
 const ITS_DISPATCHES: &str =
     "SELECT h.no FROM heads h JOIN sessions s ON s.id = h.session WHERE s.home = ?1";
 
-/// What goes, in this order.
+/// What goes of each.
+const ITS_STREAM: [&str; 2] = [
+    "DELETE FROM entries WHERE key BETWEEN ?1 AND ?2",
+    "DELETE FROM recordings WHERE key BETWEEN ?1 AND ?2",
+];
+
+/// What goes then, in this order.
 const ITS_ROWS: [&str; 11] = [
     "DELETE FROM idempotency WHERE turn_no IN (SELECT t.no FROM turns t \
      JOIN sessions s ON s.id = t.session WHERE s.home = ?1)",
@@ -56,8 +62,9 @@ pub(super) fn workspace(c: &Connection, id: WorkspaceId) -> Result<Removal, Fail
     let mut rows = dispatches.query([id])?;
     while let Some(row) = rows.next()? {
         let no: i64 = row.get(0)?;
-        let entries = "DELETE FROM entries WHERE key BETWEEN ?1 AND ?2";
-        c.prepare_cached(entries)?.execute([entry_key(no, 0), entry_key(no, u64::MAX)])?;
+        for sql in ITS_STREAM {
+            c.prepare_cached(sql)?.execute([entry_key(no, 0), entry_key(no, u64::MAX)])?;
+        }
         c.prepare_cached("DELETE FROM dispatches WHERE no = ?1")?.execute([no])?;
     }
     for rows in ITS_ROWS {

@@ -16,6 +16,7 @@ mod invites;
 mod members;
 mod proposals;
 mod read;
+mod recordings;
 mod row;
 mod usage;
 mod write;
@@ -34,10 +35,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use engine::port::{
-    Accepted, Append, Charge, Charged, Departure, Directory, DispatchQuery, Durability, Followed,
-    Invite, Key, KeyHash, Ledger, LedgerError, Login, Member, MemberChange, Membership,
+    Accepted, Append, Charge, Charged, Departure, Directory, DispatchQuery, Durability, Exchange,
+    Followed, Invite, Key, KeyHash, Ledger, LedgerError, Login, Member, MemberChange, Membership,
     Memberships, ModelCall, NewDispatch, NewTurn, Page, Person, ProposalQuery, ProposalRecord,
-    Proposals, Record, Removal, Usage, UsageBook, UsageQuery, UsageRow, Workspace,
+    Proposals, Record, Recordings, Removal, Usage, UsageBook, UsageQuery, UsageRow, Workspace,
 };
 use model::{
     CommitId, DispatchId, Entry, Event, EventId, InviteId, KeyId, Proposal, ProposalId, Role,
@@ -403,6 +404,27 @@ impl UsageBook for SqliteLedger {
 
     async fn charged(&self, whose: Charged) -> Result<Charge, LedgerError> {
         self.readers.read(move |c| usage::charged(c, whose)).await
+    }
+}
+
+#[async_trait]
+impl Recordings for SqliteLedger {
+    async fn add_exchange(
+        &self,
+        dispatch: DispatchId,
+        exchange: Exchange,
+    ) -> Result<bool, LedgerError> {
+        let add =
+            move |c: &Connection| Ok((recordings::add(c, dispatch, &exchange)?, Change::NONE));
+        self.writer.write(Durability::Relaxed, add).await
+    }
+
+    async fn exchange_after(
+        &self,
+        dispatch: DispatchId,
+        number: u64,
+    ) -> Result<Option<(u64, Exchange)>, LedgerError> {
+        self.readers.read(move |c| recordings::after(c, dispatch, number)).await
     }
 }
 

@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("007_removed.sql"),
     include_str!("008_remotes.sql"),
     include_str!("009_endpoints.sql"),
+    include_str!("010_recordings.sql"),
 ];
 
 /// Statements that each connection keeps prepared.

@@ -2,7 +2,7 @@
 //! the rest names the row, and `blind(bytes, workspace)` for what is only compared. In a ledger in the clear they give
 //! back what they are given.
 //!
-//! Sealed is what people and agents said, and what tells of it: bodies, claims, prompts, titles, proposals. Not sealed are
+//! Sealed is what people and agents said, and what tells of it: bodies, claims, prompts, titles, proposals, recordings. Not sealed are
 //! ids, times, numbers, names and mail addresses.
 
 use std::sync::Arc;
@@ -34,6 +34,9 @@ UPDATE dispatches SET
     FROM (SELECT h.no AS its, s.home FROM heads h JOIN sessions s ON s.id = h.session)
     WHERE its = no;
 UPDATE entries SET body = seal(body, home, 'entry', key)
+    FROM (SELECT h.no AS its, s.home FROM heads h JOIN sessions s ON s.id = h.session)
+    WHERE its = key >> 24;
+UPDATE recordings SET body = seal(body, home, 'exchange', key)
     FROM (SELECT h.no AS its, s.home FROM heads h JOIN sessions s ON s.id = h.session)
     WHERE its = key >> 24;
 UPDATE heads SET recovery = NULL;

@@ -89,6 +89,7 @@ pub fn new_dispatch(ids: &Ids, subject: UserId, turn: &str, ms: u64) -> NewDispa
         permission: model::Permission::Auto,
         budget: model::Budget::default(),
         model: None,
+        record: false,
         created: at(ms),
     };
     debug_assert_eq!(dispatch.trigger.input_trust(), InputTrust::Trusted);

@@ -8,6 +8,7 @@ pub mod directory;
 pub mod ledger;
 pub mod membership;
 pub mod proposals;
+pub mod recordings;
 pub mod usage;
 
 pub mod fixture;

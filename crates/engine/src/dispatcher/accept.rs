@@ -101,6 +101,9 @@ impl Dispatcher {
         if ask.permission == Permission::Ask && runner.permissions.is_none() {
             return Err(DispatchError::CannotAsk(ask.runner));
         }
+        if ask.record && !parts.settings.recording {
+            return Err(DispatchError::NoRecording);
+        }
         let fingerprint = parts.backend.fingerprint();
         if ask.trigger.input_trust() == InputTrust::Untrusted && !fingerprint.isolates {
             return Err(DispatchError::NotIsolated { backend: fingerprint.backend });
@@ -286,6 +289,7 @@ impl Dispatcher {
             permission: ask.permission,
             budget: parts.settings.budget.within(ask.budget),
             model: ask.model.clone(),
+            record: ask.record,
             created: now,
         };
         let token = parts.ids.uuid().to_string();

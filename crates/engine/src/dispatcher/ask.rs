@@ -99,6 +99,8 @@ pub struct Ask {
     pub permission: Permission,
     /// How much of models it may use; never more than the server allows.
     pub budget: Budget,
+    /// Whether what models are asked and answer is kept.
+    pub record: bool,
     /// What to do about a runner that did not pass its test.
     pub untested: Untested,
     /// Makes a repeated request the same request. 1 to 200 bytes.
@@ -134,6 +136,8 @@ pub struct Message {
     /// The model that is chosen for the agent of a fresh sandbox; that of the conversation, if there
     /// still is one, where absent.
     pub model: Option<String>,
+    /// Whether what models are asked and answer in a fresh sandbox is kept.
+    pub record: bool,
     /// What to do about a runner that did not pass its test.
     pub untested: Untested,
 }

@@ -57,6 +57,11 @@ pub enum DispatchError {
     /// No server of tools is called so, or it has no such tool that may be called.
     #[error("there is no tool `{0}`; GET /agent/tools lists those that this server allows")]
     UnknownTool(ToolRef),
+    /// The dispatch was to be recorded, which whoever runs the server does not allow.
+    #[error(
+        "dispatches are not recorded on this server; leave `record` out, or have `recording.allowed` set"
+    )]
+    NoRecording,
     /// The subject has no workspace of that id or name.
     #[error("there is no workspace `{0}`")]
     UnknownWorkspace(String),

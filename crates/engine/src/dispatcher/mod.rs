@@ -85,6 +85,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How much of models a dispatch may use, whatever it says.
     pub budget: Budget,
+    /// Whether a dispatch may be recorded.
+    pub recording: bool,
     /// What drives an agent where nobody says.
     pub runner: RunnerName,
     /// The trust domain of the tokens, as `remit.local`.

@@ -56,6 +56,7 @@ impl Dispatcher {
             limits: message.limits,
             permission: message.permission.or(before).unwrap_or_default(),
             budget: message.budget,
+            record: message.record,
             untested: message.untested,
             idempotency: None,
         })
@@ -85,6 +86,7 @@ impl Dispatcher {
             limits: Some(before.limits),
             permission: before.permission,
             budget: before.budget,
+            record: before.record,
             untested: Untested::Refuse,
             idempotency: None,
         })

@@ -35,6 +35,8 @@ pub struct Caller {
     pub reach: Reach,
     /// How much of models it may use.
     pub budget: Budget,
+    /// Whether what models are asked and answer is kept.
+    pub record: bool,
     /// Where the gate says what happened. Bounded: when it is full, the gate waits, and with it the
     /// agent.
     pub reports: mpsc::Sender<Report>,

@@ -8,6 +8,7 @@ pub mod gate;
 pub mod ledger;
 pub mod membership;
 pub mod proposals;
+pub mod recordings;
 pub mod remotes;
 pub mod usage;
 
@@ -25,6 +26,7 @@ pub use ledger::{
 };
 pub use membership::{Departure, Followed, Invite, Member, MemberChange, Membership, Memberships};
 pub use proposals::{ProposalQuery, ProposalRecord, ProposalState, Proposals};
+pub use recordings::{Exchange, RECORDING_BYTES_MAX, Recordings};
 pub use remotes::Remotes;
 pub use usage::{
     Charge, Charged, ModelCall, Tokens, Usage, UsageBook, UsageBy, UsageQuery, UsageRow,

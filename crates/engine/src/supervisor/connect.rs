@@ -43,6 +43,7 @@ impl Supervisor {
             model: self.dispatch.model.clone(),
             tools,
             reach,
+            record: self.dispatch.record,
             reports: sender,
         };
         let gate = timeout(GATE_MAX, self.world.parts.gate.open(caller, doors)).await;

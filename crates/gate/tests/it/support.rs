@@ -89,6 +89,7 @@ fn house(
         clock: Arc::new(SystemClock),
         ids: Arc::new(RandomIds),
         book: ledger.clone(),
+        recordings: ledger.clone(),
         budgets,
     };
     House { broker: Broker::new(setup).expect("a broker"), ledger, _folder: folder }
@@ -177,6 +178,7 @@ impl Sandbox {
             model: None,
             tools: given,
             reach,
+            record: true,
             reports: sender,
         };
         let open = soon(broker.open(caller, doors)).await.expect("open doors");

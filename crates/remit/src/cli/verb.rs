@@ -57,6 +57,12 @@ pub(crate) enum Dispatch {
         #[command(flatten)]
         server: Server,
     },
+    /// Print what models were asked and answered, one exchange a line.
+    Recording {
+        id: String,
+        #[command(flatten)]
+        server: Server,
+    },
     /// End a dispatch.
     Cancel {
         id: String,
@@ -249,6 +255,7 @@ impl Dispatch {
             | Self::Watch { server, .. }
             | Self::Asks { server }
             | Self::Answer { server, .. }
+            | Self::Recording { server, .. }
             | Self::Cancel { server, .. }
             | Self::Resume { server, .. } => server,
         }

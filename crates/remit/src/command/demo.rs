@@ -108,6 +108,7 @@ async fn turn(client: &Client, prompt: &str, session: Option<String>) -> anyhow:
         model: None,
         untested: false,
         budget: Budget::default(),
+        record: false,
     };
     let (mut reply, mut commits, mut errors) = (String::new(), vec![], vec![]);
     let each = |frame: &Value| {

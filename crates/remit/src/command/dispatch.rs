@@ -27,6 +27,7 @@ pub(crate) async fn run(config: &Config, verb: Dispatch, as_json: bool) -> anyho
             let answered = client.post(&path, &json!({"option": option})).await?;
             if as_json { Ok(say::json(&answered)?) } else { Ok(()) }
         }
+        Dispatch::Recording { id, .. } => recording(&client, &id).await,
         Dispatch::Cancel { id, .. } => steer(&client, &id, "cancel", &json!({}), as_json).await,
         Dispatch::Resume { id, prompt, .. } => {
             steer(&client, &id, "resume", &json!({"prompt": prompt}), as_json).await
@@ -62,6 +63,16 @@ async fn list(
         })
         .collect();
     Ok(say::table(&["dispatch", "state", "runner", "created", "prompt"], &rows)?)
+}
+
+/// JSON for people and for programs: it is for programs.
+async fn recording(client: &Client, id: &str) -> anyhow::Result<()> {
+    let path = format!("/agent/dispatches/{}/recording", escaped(id));
+    let mut lines = client.stream(Method::GET, &path, None, HeaderMap::new()).await?;
+    while let Some(line) = lines.next().await {
+        say::data(safe(&line))?;
+    }
+    Ok(())
 }
 
 /// The questions that wait, with all of what is asked: nobody is to allow what they did not see.

@@ -86,6 +86,7 @@ async fn turn(client: &Client, asked: Run, json: bool, own: bool) -> anyhow::Res
         model: asked.with,
         untested: asked.untested,
         budget: asked.budget,
+        record: asked.record,
     };
     if asked.detach {
         return detached(client, &ask, json).await;

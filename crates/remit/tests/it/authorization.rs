@@ -51,6 +51,8 @@ const EXPECTED: &[(&str, &str, [u16; 5])] = &[
     ("GET", "/agent/dispatches", [401, 200, 200, 200, 200]),
     ("GET", "/agent/dispatches/{id}", [401, 404, 200, 200, 200]),
     ("GET", "/agent/dispatches/{id}/events", [401, 404, 200, 200, 200]),
+    // It was not recorded.
+    ("GET", "/agent/dispatches/{id}/recording", [401, 404, 404, 404, 404]),
     ("POST", "/agent/dispatches/{id}/cancel", [401, 404, 403, 200, 200]),
     ("POST", "/agent/dispatches/{id}/resume", [401, 404, 403, 200, 200]),
     ("GET", "/agent/workspaces", [401, 200, 200, 200, 200]),

@@ -27,6 +27,7 @@ mod permissions;
 mod proposals;
 mod random_agents;
 mod random_kills;
+mod recording;
 mod remotes;
 mod secrets;
 mod sharing;

@@ -128,6 +128,7 @@ impl House {
             workspaces: workspaces.clone(),
             settings: Settings {
                 budget: model::Budget::default(),
+                recording: false,
                 queue: options.queue,
                 limits: options.limits,
                 runner: runner.name.clone(),
@@ -156,6 +157,7 @@ impl House {
     pub(crate) fn message(&self, session: Option<SessionId>, prompt: &str) -> Message {
         Message {
             budget: model::Budget::default(),
+            record: false,
             principal: self.principal(),
             subject: self.person.id,
             session,

@@ -124,6 +124,7 @@ impl Trial<'_> {
             model: None,
             untested: true,
             budget: Budget::default(),
+            record: false,
         })
     }
 
