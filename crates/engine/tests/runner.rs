@@ -19,7 +19,7 @@ fn runner(protocol: Protocol) -> Runner {
             let mut runners = builtin_runners().into_iter();
             return runners.find(|runner| runner.name.as_str() == "pi").expect("it is there");
         }
-        Protocol::Acp | Protocol::ClaudeStreamJson => {}
+        Protocol::Acp | Protocol::ClaudeStreamJson | Protocol::CodexAppServer => {}
     }
     let found = builtin_runners().into_iter().find(|runner| runner.protocol == protocol);
     found.expect("there is a runner of every protocol")
@@ -72,7 +72,7 @@ fn an_agent_is_told_of_servers_of_tools_in_its_own_way() {
     let claude = r#"{"mcpServers":{"knowledge":{"type":"http","url":"http://127.0.0.1:8700/mcp/knowledge"},"tracker":{"type":"http","url":"http://127.0.0.1:8700/mcp/tracker"}}}"#;
     has("claude-code", &context, claude);
     has("claude-code", &self::context(), r#"{"mcpServers":{}}"#);
-    let codex = r#"mcp_servers={knowledge={url="http://127.0.0.1:8700/mcp/knowledge",default_tools_approval_mode="approve"},tracker={url="http://127.0.0.1:8700/mcp/tracker",default_tools_approval_mode="approve"}}"#;
+    let codex = r#"mcp_servers={knowledge={url="http://127.0.0.1:8700/mcp/knowledge",default_tools_approval_mode="prompt"},tracker={url="http://127.0.0.1:8700/mcp/tracker",default_tools_approval_mode="prompt"}}"#;
     has("codex", &context, codex);
     has("codex", &self::context(), "mcp_servers={}");
 }
@@ -194,6 +194,37 @@ fn claude(resumes: bool) -> Box<dyn Adapter> {
 #[test]
 fn a_claude_conversation_becomes_these_events() {
     transcript::check("claude", |context| adapter(&runner(Protocol::ClaudeStreamJson), context));
+}
+
+fn codex(resumes: bool) -> Box<dyn Adapter> {
+    adapter(&runner(Protocol::CodexAppServer), LaunchContext { resumes, ..context() })
+}
+
+#[test]
+fn a_codex_conversation_becomes_these_events() {
+    transcript::check("codex", |context| adapter(&runner(Protocol::CodexAppServer), context));
+}
+
+#[test]
+fn codex_takes_its_conversation_up_and_asks_as_it_is_told_now() {
+    for (permission, word) in
+        [(model::Permission::Auto, "never"), (model::Permission::Ask, "untrusted")]
+    {
+        let agent_session = Some("th-1".to_owned());
+        let context = LaunchContext { resumes: true, agent_session, permission, ..context() };
+        let mut adapter = adapter(&runner(Protocol::CodexAppServer), context);
+        adapter.turn(&turn(1, "hello"));
+        let opened = say(&mut *adapter, r#"{"id":1,"result":{}}"#).input.remove(0).bytes;
+        let opened = String::from_utf8(opened).expect("text");
+        for part in
+            [r#""method":"thread/resume""#, r#""threadId":"th-1""#, &format!(r#":"{word}""#)]
+        {
+            assert!(opened.contains(part), "{part}: {opened}");
+        }
+        let gone = r#"{"id":2,"error":{"code":-32600,"message":"no rollout found"}}"#;
+        let step = say(&mut *adapter, gone);
+        assert_eq!((failure(&step), step.close_input), (Some(FailureCode::Session), true));
+    }
 }
 
 #[test]
@@ -398,6 +429,7 @@ fn after_a_restart_a_conversation_goes_on_wherever_it_was() {
     for (name, protocol) in [
         ("acp", Protocol::Acp),
         ("claude", Protocol::ClaudeStreamJson),
+        ("codex", Protocol::CodexAppServer),
         ("jsonl", Protocol::Jsonl),
         ("text", Protocol::Text),
     ] {
@@ -416,7 +448,9 @@ fn after_a_restart_a_conversation_goes_on_wherever_it_was() {
 
 #[test]
 fn inputs_that_may_be_lost_are_repeated_under_their_ids() {
-    for protocol in [Protocol::Acp, Protocol::ClaudeStreamJson, Protocol::Jsonl] {
+    for protocol in
+        [Protocol::Acp, Protocol::ClaudeStreamJson, Protocol::CodexAppServer, Protocol::Jsonl]
+    {
         let mut adapter = adapter(&runner(protocol), context());
         let first = adapter.turn(&turn(1, "hello")).input;
         let again = restored_as(protocol, &*adapter, "").resume(Some(&turn(1, "hello"))).input;
@@ -587,6 +621,12 @@ fn whatever_an_acp_agent_says_the_adapter_stands() {
 fn whatever_claude_says_the_adapter_stands() {
     let script = transcript::read("claude");
     (1..300).for_each(|seed| storm(&script, || claude(false), seed));
+}
+
+#[test]
+fn whatever_codex_says_the_adapter_stands() {
+    let script = transcript::read("codex");
+    (1..300).for_each(|seed| storm(&script, || codex(false), seed));
 }
 
 #[test]

@@ -185,6 +185,8 @@ pub enum Protocol {
     Acp,
     /// Claude Code's `--input-format stream-json --output-format stream-json`.
     ClaudeStreamJson,
+    /// Codex's `app-server`: JSON-RPC, one message a line.
+    CodexAppServer,
     /// JSON, one object a line, which [`Runner::lines`] explains. The program is run once a turn, with
     /// the prompt as its standard input.
     Jsonl,

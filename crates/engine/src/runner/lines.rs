@@ -67,7 +67,10 @@ impl Lines {
         state.log.restore_reply(context.reply);
         let rules = match runner.protocol {
             Protocol::Jsonl => runner.lines.clone(),
-            Protocol::Text | Protocol::Acp | Protocol::ClaudeStreamJson => vec![],
+            Protocol::Text
+            | Protocol::Acp
+            | Protocol::ClaudeStreamJson
+            | Protocol::CodexAppServer => vec![],
         };
         Self { process, rules, state }
     }

@@ -12,6 +12,10 @@ mod asks;
 mod bound;
 mod claude;
 mod claude_message;
+mod codex;
+mod codex_ask;
+mod codex_message;
+mod codex_tell;
 mod definitions;
 mod line_rule;
 mod lines;
@@ -164,6 +168,7 @@ pub fn adapter(runner: &Runner, context: LaunchContext) -> Box<dyn Adapter> {
     match runner.protocol {
         Protocol::Acp => Box::new(acp::Acp::new(runner, context)),
         Protocol::ClaudeStreamJson => Box::new(claude::Claude::new(runner, context)),
+        Protocol::CodexAppServer => Box::new(codex::Codex::new(runner, context)),
         Protocol::Jsonl | Protocol::Text => Box::new(lines::Lines::new(runner, context)),
     }
 }
@@ -183,10 +188,7 @@ pub fn is_installed(runner: &Runner) -> bool {
 /// The program that `runner` runs for this conversation.
 fn process(runner: &Runner, context: &LaunchContext) -> Process {
     let session = context.session.uuid().to_string();
-    let permission = runner.permissions.as_ref().map_or("", |words| match context.permission {
-        Permission::Auto => &words.auto,
-        Permission::Ask => &words.ask,
-    });
+    let permission = permission(runner, context.permission);
     let servers = servers(runner, context);
     let api = match context.api {
         ModelApi::AnthropicMessages => "anthropic-messages",
@@ -218,6 +220,14 @@ fn process(runner: &Runner, context: &LaunchContext) -> Process {
         env: runner.env.iter().map(|(name, value)| (name.clone(), fill(value))).collect(),
         cwd: context.cwd.clone(),
     }
+}
+
+/// The word by which an agent is told whether to ask.
+fn permission(runner: &Runner, permission: Permission) -> &str {
+    runner.permissions.as_ref().map_or("", |words| match permission {
+        Permission::Auto => &words.auto,
+        Permission::Ask => &words.ask,
+    })
 }
 
 /// What stands for `{mcp}`.

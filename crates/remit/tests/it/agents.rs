@@ -15,7 +15,7 @@ use crate::harness::{Folder, Server, Start, Stream, backend};
 /// listed it does not have; what it does not pass is a failure.
 const AGENTS: &[(&str, &[&str])] = &[
     ("claude-code", &["turn", "write", "resume", "stop", "permission", "mcp", "dialect"]),
-    ("codex", &["turn", "write", "resume", "stop", "mcp", "dialect"]),
+    ("codex", &["turn", "write", "resume", "stop", "permission", "mcp", "dialect"]),
     ("gemini-cli", &["turn", "write", "resume", "stop", "permission", "dialect"]),
     ("opencode", &["turn", "write", "resume", "stop", "permission", "mcp", "dialect"]),
     ("pi", &["turn", "write", "resume", "stop", "dialect"]),
