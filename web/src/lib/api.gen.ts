@@ -1,5 +1,5 @@
 // Written by `cargo xtask dist` from docs/openapi.json, whose SHA-256 was
-// e27d42152c500361eec11fd9ccf4ff2af7aa96d62c0d83f1cef2e9ab38acd157
+// fc1fe0bf113ff95067452952fd62d3986ea6b1877d2cf3aab41e7a5ba8dfa0e7
 
 export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
@@ -1513,7 +1513,7 @@ export interface components {
          */
         ProposalState: "open" | "approved" | "denied" | "expired";
         /** @description What an agent speaks on its standard streams. */
-        Protocol: "acp" | "claude-stream-json" | "jsonl" | "text";
+        Protocol: "acp" | "claude-stream-json" | "codex-app-server" | "jsonl" | "text";
         /** @description Where a workspace is to be pushed. */
         Publish: {
             /** @description The branch; `main` where absent. */
