@@ -5,9 +5,11 @@ import { after, before, test } from 'node:test';
 import { faults, launch, open, SEEN_MS, sticksOut } from './browser.mjs';
 import { serve } from './server.mjs';
 import { cleanly, message, PHONE, pressUntil, say, STEP, untilDone, untilSaid, upTo, WIDE, wordsSaid } from './talk.mjs';
+import { SENTENCE, vendor } from './vendor.mjs';
 
 const page = (title, links, more = '') => `---\ntype: note\ntitle: ${title}\n${more}---\n# ${title}\n\nSee ${links.map((it) => `[[${it}]]`).join(', ')}.\n`;
 const REVIEWED = 'verified:\n  - by: human:usr_e2e\n    at: 2026-01-01\n';
+const KEY = 'canary-key-of-a-person-0011';
 /** Some pages that link to each other. */
 const PAGES = {
   'birds/heron.md': page('Heron', ['reeds', 'kingfisher', 'pond'], REVIEWED),
@@ -31,7 +33,9 @@ const gone = (what) => () => what.waitFor({ state: 'detached', timeout: 500 });
 
 function journey(name, size) {
   test(name, { timeout: 600_000 }, async (t) => {
-    const server = await serve();
+    const service = await vendor();
+    t.after(() => service.stop());
+    const server = await serve({ settings: { REMIT_MODEL__PERSONS: service.url, REMIT_RECORDING__ALLOWED: 'yes' } });
     const seen = await open(browser, size, new URL(server.url).origin);
     const { shot } = seen;
     const phone = size.width < 720;
@@ -220,6 +224,40 @@ function journey(name, size) {
         assert.deepEqual(found, []);
       });
 
+      await t.test('brings a model endpoint of its own, and talks to it', STEP, async () => {
+        await page.goto(`${server.url}/keys`);
+        const field = (name) => page.getByLabel(name, { exact: true });
+        await field('Name').fill('mine');
+        await field('Address').fill(service.url);
+        await field('Models').fill('tiny');
+        await field('Key').fill(KEY);
+        await page.getByRole('button', { name: 'Keep and try it' }).click();
+        await page.getByText(/^It answers, in/).waitFor();
+        await shot(`${name}-19-endpoint`);
+        await page.goto(`${server.url}/chat`);
+        await message(page).waitFor();
+        await page.getByRole('combobox', { name: 'Model' }).selectOption('@mine/tiny');
+        await say(page, 'who are you?');
+        await untilSaid(page, SENTENCE);
+        await untilDone(page);
+        await shot(`${name}-20-own-model`);
+        assert.ok(service.keys.length >= 2 && service.keys.every((it) => it === `Bearer ${KEY}`), `${service.keys}`);
+        assert.ok(!(await page.content()).includes(KEY) && !server.log.includes(KEY), 'it is never shown again');
+      });
+
+      await t.test('downloads what the models of a recorded dispatch were asked', STEP, async () => {
+        const { code, err } = await server.run(['run', 'say 3 words', '--record']);
+        assert.equal(code, 0, err);
+        const { dispatches } = await server.ask('GET', '/agent/dispatches?limit=1');
+        await page.goto(`${server.url}/dispatches/${dispatches[0].id}`);
+        const [download] = await Promise.all([
+          page.waitForEvent('download'),
+          page.getByRole('link', { name: 'What its models were asked and answered' }).click(),
+        ]);
+        assert.equal(download.suggestedFilename(), `${dispatches[0].id}.jsonl`);
+        await download.delete();
+      });
+
       await t.test('finds nothing to complain of on any page, light or dark', STEP, async () => {
         await page.goto(`${server.url}/dispatches`);
         const dispatch = await page.locator('a[href*="/dispatches/dsp_"]').first().getAttribute('href');
@@ -243,6 +281,13 @@ function journey(name, size) {
           }
         }
         assert.deepEqual(found, []);
+      });
+
+      await t.test('has its endpoint forgotten', STEP, async () => {
+        await page.goto(`${server.url}/keys`);
+        await page.getByRole('button', { name: 'Remove' }).click();
+        await page.getByRole('dialog').getByRole('button', { name: 'Remove' }).click();
+        await page.getByText(`${service.url}`, { exact: true }).waitFor({ state: 'detached' });
       });
 
       await t.test('goes anywhere by its name', STEP, async () => {

@@ -12,11 +12,11 @@ const START_MS = 60_000;
 const STOP_MS = 20_000;
 const COMMAND_MS = 240_000;
 
-/** `before`: what is to be done to the folder of its data before it starts. */
-export async function serve({ before = () => {} } = {}) {
+/** `before`: what is to be done to the folder of its data before it starts; `settings`: in its environment. */
+export async function serve({ before = () => {}, settings = {} } = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'remit-e2e-'));
   const data = join(folder, 'data');
-  const env = { PATH: process.env.PATH, HOME: folder, XDG_CONFIG_HOME: folder };
+  const env = { PATH: process.env.PATH, HOME: folder, XDG_CONFIG_HOME: folder, ...settings };
   let child = null;
   let told = null;
   let said = '';
