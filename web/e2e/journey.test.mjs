@@ -246,7 +246,7 @@ function journey(name, size) {
       });
 
       await t.test('downloads what the models of a recorded dispatch were asked', STEP, async () => {
-        const { code, err } = await server.run(['run', 'say 3 words', '--record']);
+        const { code, err } = await server.run(['run', 'write "Kept" to kept.md; run ls; say 3 words', '--record']);
         assert.equal(code, 0, err);
         const { dispatches } = await server.ask('GET', '/agent/dispatches?limit=1');
         await page.goto(`${server.url}/dispatches/${dispatches[0].id}`);
