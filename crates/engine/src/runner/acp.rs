@@ -9,19 +9,13 @@ use serde_json::{Value, json};
 
 use super::acp_ask as ask;
 use super::acp_message::{
-    Chunk, Incoming, Initialized, Opened, PermissionRequest, Prompted, RpcError, Update, UpdateKind,
+    Chunk, Initialized, Opened, PermissionRequest, Prompted, Update, UpdateKind,
 };
 use super::asks::{Ask, Asks};
 use super::log::Log;
+use super::rpc::{self, ID_BYTES_MAX, INITIALIZE, Incoming, OPEN, Phase, Rpc, RpcError, Talk};
 use super::spoken::{self, Spoken};
-use super::{
-    Adapter, Input, LaunchContext, Process, Step, TurnAsk, acp_update, bound, failed, input_id,
-};
-
-const INITIALIZE: u64 = 1;
-const OPEN: u64 = 2;
-/// The requests of an agent that are refused in words; further ones are not answered.
-const REFUSALS_MAX: u32 = 1_000;
+use super::{Adapter, Input, LaunchContext, Process, Step, TurnAsk, acp_update, bound, failed};
 
 /// Drives one agent that speaks ACP.
 #[derive(Debug)]
@@ -37,43 +31,21 @@ pub(super) struct Acp {
     servers: Value,
     /// What was said last; not known after a restart.
     prompt: String,
-    /// The turn whose prompt waits for the end of the handshake.
-    waiting: Option<TurnAsk>,
     state: State,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct State {
-    phase: Phase,
+    #[serde(flatten)]
+    talk: Talk,
     /// The conversation as the agent calls it.
     agent_session: String,
-    cancelled: bool,
     /// The conversation was taken up again and no turn of it is over yet.
     #[serde(default)]
     loaded: bool,
     /// What comes is history: some agents tell it when they have said that they are ready.
     #[serde(default)]
     replays: bool,
-    requests: u32,
-    asks: Asks,
-    log: Log,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum Phase {
-    /// Nothing was said.
-    #[default]
-    Fresh,
-    /// `initialize` is not answered.
-    Initializing,
-    /// `session/new` or `session/load` is not answered; updates are history.
-    Opening,
-    /// No turn is running.
-    Ready,
-    /// `session/prompt` is not answered.
-    Prompting,
-    /// The conversation cannot be had.
-    Broken,
 }
 
 impl Acp {
@@ -86,9 +58,9 @@ impl Acp {
         let snapshot = context.snapshot.as_deref();
         let mut state = snapshot.map_or_else(State::default, |snapshot| {
             serde_json::from_str(snapshot)
-                .unwrap_or_else(|_| State { phase: Phase::Broken, ..State::default() })
+                .unwrap_or_else(|_| State { talk: Talk::broken(), ..State::default() })
         });
-        state.log.restore_reply(context.reply);
+        state.talk.log.restore_reply(context.reply);
         Self {
             process,
             own: context.session.uuid().to_string(),
@@ -97,75 +69,20 @@ impl Acp {
             servers,
             cwd: context.cwd.to_string_lossy().into_owned(),
             prompt: String::new(),
-            waiting: None,
             state,
         }
     }
 
-    fn initialize(step: &mut Step) {
-        step.input.push(Input::line(INITIALIZE, &ask::initialize(INITIALIZE)));
-    }
-
-    fn open(&self, step: &mut Step) {
-        let message = if self.resumes {
-            ask::load(OPEN, &self.session, &self.cwd, &self.servers)
-        } else {
-            ask::new(OPEN, &self.cwd, &self.servers)
-        };
-        step.input.push(Input::line(OPEN, &message));
-    }
-
-    /// The id of the prompt's request, for the agent.
-    fn prompt_id(&self) -> u64 {
-        OPEN + u64::from(self.state.log.number())
-    }
-
-    fn prompt(&self, step: &mut Step, prompt: &str) {
-        let message = ask::prompt(self.prompt_id(), &self.state.agent_session, prompt);
-        step.input.push(Input::line(self.input_id(super::PROMPT), &message));
-    }
-
-    fn send_cancel(&self, step: &mut Step) {
-        let message = ask::cancel(&self.state.agent_session);
-        step.input.push(Input::line(self.input_id(super::CANCEL), &message));
-    }
-
-    fn input_id(&self, input: u32) -> u64 {
-        input_id(self.state.log.number(), input)
-    }
-
-    fn begin_prompt(&mut self, step: &mut Step) {
-        self.state.phase = Phase::Ready;
-        if let Some(ask) = self.waiting.take() {
-            self.state.phase = Phase::Prompting;
-            self.prompt(step, &ask.prompt);
-        }
-    }
-
-    fn end(&mut self, step: &mut Step, outcome: TurnOutcome) {
-        self.waiting = None;
-        (self.state.loaded, self.state.replays) = (false, false);
-        self.state.asks.clear();
-        self.state.log.end(step, outcome);
-    }
-
-    fn break_off(&mut self, step: &mut Step, code: FailureCode, message: &str) {
-        self.state.phase = Phase::Broken;
-        self.end(step, failed(code, message));
-        step.close_input = true;
-    }
-
     fn response(&mut self, step: &mut Step, incoming: &Incoming<'_>) {
         let id = incoming.id.and_then(|id| serde_json::from_str::<u64>(id.get()).ok());
-        let answer = match (&incoming.error, incoming.result) {
-            (Some(error), _) => Err(error),
-            (None, result) => Ok(result.map_or("null", RawValue::get)),
-        };
-        match (self.state.phase, id) {
+        let answer = incoming.answer();
+        match (self.state.talk.phase, id) {
             (Phase::Initializing, Some(INITIALIZE)) => self.initialized(step, answer),
             (Phase::Opening, Some(OPEN)) => self.opened(step, answer),
-            (Phase::Prompting, Some(id)) if id == self.prompt_id() => self.prompted(step, answer),
-            _ => self.state.log.diagnose(step, "an answer to nothing that was asked"),
+            (Phase::Prompting, Some(id)) if id == self.state.talk.prompt_id() => {
+                self.prompted(step, answer);
+            }
+            _ => self.state.talk.log.diagnose(step, "an answer to nothing that was asked"),
         }
     }
 
@@ -183,7 +100,7 @@ impl Acp {
             let message = "the agent cannot continue a conversation (no `loadSession`)";
             return self.break_off(step, FailureCode::Session, message);
         }
-        self.state.phase = Phase::Opening;
+        self.state.talk.phase = Phase::Opening;
         self.open(step);
     }
 
@@ -199,7 +116,7 @@ impl Acp {
                 self.begin_prompt(step);
             }
             Ok(result) => match serde_json::from_str::<Opened<'_>>(result) {
-                Ok(opened) if opened.session_id.len() <= 256 => {
+                Ok(opened) if opened.session_id.len() <= ID_BYTES_MAX => {
                     self.state.agent_session = opened.session_id.into_owned();
                     self.begin_prompt(step);
                 }
@@ -212,10 +129,10 @@ impl Acp {
     }
 
     fn prompted(&mut self, step: &mut Step, answer: Result<&str, &RpcError<'_>>) {
-        self.state.phase = Phase::Ready;
+        self.state.talk.phase = Phase::Ready;
         let outcome = match answer.map(serde_json::from_str::<Prompted<'_>>) {
             // Some agents that are told to stop say that they came to their end.
-            _ if self.state.cancelled => TurnOutcome::Stopped,
+            _ if self.state.talk.cancelled => TurnOutcome::Stopped,
             Err(error) => failed(error.failure_code(), &error.shown()),
             Ok(Err(_)) => {
                 failed(FailureCode::AgentProtocol, "the agent ended the turn without a reason")
@@ -227,13 +144,13 @@ impl Acp {
 
     fn update(&mut self, step: &mut Step, params: &str) -> serde_json::Result<()> {
         let update = serde_json::from_str::<Update<'_>>(params)?.update.get();
-        if self.state.phase != Phase::Prompting {
+        if self.state.talk.phase != Phase::Prompting {
             return Ok(()); // history, or the idle chatter of an agent
         }
         if self.state.loaded && self.is_history(update)? {
             return Ok(());
         }
-        acp_update::tell(&mut self.state.log, step, update)
+        acp_update::tell(&mut self.state.talk.log, step, update)
     }
 
     /// Whether an update is history that comes late: from something that was said to the agent, and not
@@ -251,17 +168,9 @@ impl Acp {
     }
 
     fn requested(&mut self, step: &mut Step, id: &RawValue, method: &str, params: &str) {
-        self.state.requests = self.state.requests.saturating_add(1);
-        let id = serde_json::from_str::<Value>(id.get()).ok();
-        let id = id.filter(|id| id.is_string() || id.is_number());
-        let id = id.filter(|id| id.to_string().len() <= 256);
-        let Some(id) = id.filter(|_| self.state.requests <= REFUSALS_MAX) else {
-            return self.state.log.diagnose(step, "a request that is not answered");
-        };
+        let Some(id) = self.state.talk.request(step, id) else { return };
         if method != "session/request_permission" {
-            let text = format!("the agent asked for `{}`, which is not offered", bound::id(method));
-            self.state.log.diagnose(step, &text);
-            let error = json!({"code": -32601, "message": "not offered by this client"});
+            let error = self.state.talk.not_offered(step, method);
             return self.respond(step, &id, "error", &error);
         }
         match serde_json::from_str::<PermissionRequest<'_>>(params) {
@@ -275,15 +184,14 @@ impl Acp {
 
     fn permission(&mut self, step: &mut Step, id: &Value, request: &PermissionRequest<'_>) {
         let options = request.shown();
-        if self.state.phase != Phase::Prompting || self.state.cancelled || self.state.asks.is_full()
-        {
+        if !self.state.talk.can_ask() {
             let outcome = json!({"outcome": {"outcome": "cancelled"}});
             return self.respond(step, id, "result", &outcome);
         }
-        if !self.state.log.has(&request.tool_call.id) {
-            acp_update::tool_call(&mut self.state.log, step, &request.tool_call);
+        if !self.state.talk.log.has(&request.tool_call.id) {
+            acp_update::tool_call(&mut self.state.talk.log, step, &request.tool_call);
         }
-        let ask = format!("{}-{}", self.state.log.number(), self.state.requests);
+        let ask = self.state.talk.ask_name();
         step.events.push(Event::PermissionAsked {
             ask: ask.clone(),
             call: bound::id(&request.tool_call.id),
@@ -291,30 +199,24 @@ impl Acp {
             options: options.clone(),
         });
         let options = options.into_iter().map(|option| (option.option, option.kind)).collect();
-        let (input, request) = (self.answer_id(), id.to_string());
-        self.state.asks.open(ask, Ask { input, request, options, answer: None });
-    }
-
-    /// The id of the input that answers the request that was just read.
-    fn answer_id(&self) -> u64 {
-        self.input_id(super::ANSWERS.saturating_add(self.state.requests))
+        let (input, request) = (self.state.talk.answer_id(), id.to_string());
+        self.state.talk.asks.open(ask, Ask { input, request, options, answer: None });
     }
 
     fn respond(&mut self, step: &mut Step, id: &Value, field: &str, value: &Value) {
         let message = json!({"jsonrpc": "2.0", "id": id, field: value});
-        let input = Input::line(self.answer_id(), &message);
-        self.state.asks.note(&input);
-        step.input.push(input);
+        let input = Input::line(self.state.talk.answer_id(), &message);
+        self.state.talk.respond(step, input);
     }
 }
 
 impl Spoken for Acp {
     fn log(&mut self) -> &mut Log {
-        &mut self.state.log
+        &mut self.state.talk.log
     }
 
     fn asks(&mut self) -> &mut Asks {
-        &mut self.state.asks
+        &mut self.state.talk.asks
     }
 
     fn read(&mut self, step: &mut Step, line: &str) -> serde_json::Result<()> {
@@ -326,7 +228,7 @@ impl Spoken for Acp {
             (Some(method), None) if method.starts_with('_') => {} // a vendor's own
             (Some(method), None) => {
                 let text = format!("a notification of unknown kind `{}`", bound::id(method));
-                self.state.log.diagnose(step, &text);
+                self.state.talk.log.diagnose(step, &text);
             }
             (None, _) => self.response(step, &incoming),
         }
@@ -334,19 +236,11 @@ impl Spoken for Acp {
     }
 
     fn repeat(&mut self, step: &mut Step, turn: Option<&TurnAsk>) {
-        if let Some(turn) = turn {
-            self.waiting = Some(turn.clone());
-        }
-        match (self.state.phase, &self.waiting) {
-            (Phase::Initializing, _) => Self::initialize(step),
-            (Phase::Opening, _) => self.open(step),
-            (Phase::Prompting, Some(ask)) => self.prompt(step, &ask.prompt),
-            _ => {}
-        }
+        rpc::repeat(self, step, turn);
     }
 
     fn repeat_stop(&self, step: &mut Step) {
-        if self.state.phase == Phase::Prompting && self.state.cancelled {
+        if self.state.talk.phase == Phase::Prompting && self.state.talk.cancelled {
             self.send_cancel(step);
         }
     }
@@ -356,32 +250,50 @@ impl Spoken for Acp {
     }
 }
 
+impl Rpc for Acp {
+    fn talk(&mut self) -> &mut Talk {
+        &mut self.state.talk
+    }
+
+    fn initialize(&self, step: &mut Step) {
+        step.input.push(Input::line(INITIALIZE, &ask::initialize(INITIALIZE)));
+    }
+
+    fn open(&self, step: &mut Step) {
+        let message = if self.resumes {
+            ask::load(OPEN, &self.session, &self.cwd, &self.servers)
+        } else {
+            ask::new(OPEN, &self.cwd, &self.servers)
+        };
+        step.input.push(Input::line(OPEN, &message));
+    }
+
+    fn prompt(&self, step: &mut Step, prompt: &str) {
+        let message = ask::prompt(self.state.talk.prompt_id(), &self.state.agent_session, prompt);
+        step.input.push(Input::line(self.state.talk.input_id(super::PROMPT), &message));
+    }
+
+    fn send_cancel(&self, step: &mut Step) {
+        let message = ask::cancel(&self.state.agent_session);
+        step.input.push(Input::line(self.state.talk.input_id(super::CANCEL), &message));
+    }
+
+    fn begins(&mut self, turn: &TurnAsk) {
+        self.prompt.clone_from(&turn.prompt);
+    }
+
+    fn forget_turn(&mut self) {
+        (self.state.loaded, self.state.replays) = (false, false);
+    }
+}
+
 impl Adapter for Acp {
     fn process(&self) -> Process {
         self.process.clone()
     }
 
     fn turn(&mut self, turn: &TurnAsk) -> Step {
-        let mut step = Step::default();
-        if !spoken::begin(self, &mut step, turn) {
-            return step;
-        }
-        (self.state.cancelled, self.state.requests) = (false, 0);
-        self.prompt.clone_from(&turn.prompt);
-        self.waiting = Some(turn.clone());
-        match self.state.phase {
-            Phase::Fresh => {
-                self.state.phase = Phase::Initializing;
-                Self::initialize(&mut step);
-            }
-            Phase::Ready => self.begin_prompt(&mut step),
-            Phase::Broken => {
-                let message = "the conversation with the agent could not be opened";
-                self.break_off(&mut step, FailureCode::AgentStart, message);
-            }
-            Phase::Initializing | Phase::Opening | Phase::Prompting => {}
-        }
-        step
+        rpc::turn(self, turn)
     }
 
     fn resume(&mut self, turn: Option<&TurnAsk>) -> Step {
@@ -393,18 +305,7 @@ impl Adapter for Acp {
     }
 
     fn cancel(&mut self) -> Step {
-        let mut step = Step::default();
-        if !self.state.log.is_running() || self.state.cancelled {
-            return step;
-        }
-        self.state.cancelled = true;
-        if self.state.phase == Phase::Prompting {
-            step.input.extend(self.state.asks.cancel().iter().map(ask::answer));
-            self.send_cancel(&mut step);
-        } else {
-            self.end(&mut step, TurnOutcome::Stopped);
-        }
-        step
+        rpc::cancel(self)
     }
 
     fn answer(&mut self, ask: &str, option: Option<&str>) -> Step {
@@ -412,12 +313,7 @@ impl Adapter for Acp {
     }
 
     fn exited(&mut self, code: Option<i32>, signal: Option<i32>) -> Step {
-        let mut step = Step::default();
-        let begun = matches!(self.state.phase, Phase::Ready | Phase::Prompting);
-        let cancelled = self.state.cancelled;
-        self.state.phase = Phase::Broken;
-        self.end(&mut step, super::exit_outcome(begun, cancelled, code, signal));
-        step
+        rpc::exited(self, code, signal)
     }
 
     fn agent_session(&self) -> Option<&str> {

@@ -12,32 +12,6 @@ use super::asks::choosable;
 use super::bound::Few;
 use super::{bound, failed};
 
-/// Anything the agent sends: a request, a notification, or the answer to a request of ours.
-#[derive(Debug, Deserialize)]
-pub(super) struct Incoming<'a> {
-    #[serde(borrow)]
-    pub(super) id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) method: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub(super) params: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) result: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) error: Option<RpcError<'a>>,
-}
-
-/// Why the agent refused a request of ours.
-#[derive(Debug, Deserialize)]
-pub(super) struct RpcError<'a> {
-    #[serde(default)]
-    pub(super) code: i64,
-    #[serde(borrow, default)]
-    pub(super) message: Cow<'a, str>,
-    #[serde(borrow)]
-    pub(super) data: Option<&'a RawValue>,
-}
-
 /// The result of `initialize`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -301,27 +275,5 @@ impl Prompted<'_> {
             }
         };
         failed(FailureCode::AgentGaveUp, message)
-    }
-}
-
-impl RpcError<'_> {
-    /// What the failure of a prompt was. The protocol has no code for it; an agent may name it in `data`.
-    pub(super) fn failure_code(&self) -> FailureCode {
-        #[derive(Deserialize)]
-        struct Data {
-            kind: String,
-        }
-        let data = self.data.and_then(|data| serde_json::from_str::<Data>(data.get()).ok());
-        match (data.as_ref().map(|data| data.kind.as_str()), self.code) {
-            (Some("session"), _) => FailureCode::Session,
-            (Some("model"), _) => FailureCode::Model,
-            (_, -32700 | -32602..=-32600) => FailureCode::AgentProtocol,
-            _ => FailureCode::Model,
-        }
-    }
-
-    /// The error for people.
-    pub(super) fn shown(&self) -> String {
-        format!("the agent answered with error {}: {}", self.code, bound::line(&self.message))
     }
 }

@@ -8,21 +8,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::acp_message::{Incoming, RpcError};
 use super::asks::{Ask, Asks};
 use super::codex_ask as ask;
 use super::codex_message::{Opened, Question, Turn, Turned, Wrong};
 use super::codex_tell::{self, Told};
 use super::log::Log;
+use super::rpc::{self, ID_BYTES_MAX, INITIALIZE, Incoming, OPEN, Phase, Rpc, RpcError, Talk};
 use super::spoken::{self, Spoken};
-use super::{Adapter, Input, LaunchContext, Process, Step, TurnAsk, bound, failed, input_id};
-
-const INITIALIZE: u64 = 1;
-const OPEN: u64 = 2;
-/// The requests of an agent that are answered in one turn.
-const REQUESTS_MAX: u32 = 1_000;
-/// The longest id of the agent's that is kept.
-const ID_BYTES_MAX: usize = 256;
+use super::{Adapter, Input, LaunchContext, Process, Step, TurnAsk, failed};
 
 /// Drives one Codex.
 #[derive(Debug)]
@@ -31,40 +24,18 @@ pub(super) struct Codex {
     /// How the conversation is opened.
     opening: ask::Opening,
     resumes: bool,
-    /// The turn whose prompt waits for the end of the handshake.
-    waiting: Option<TurnAsk>,
     state: State,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct State {
-    phase: Phase,
+    #[serde(flatten)]
+    talk: Talk,
     /// The conversation as the agent calls it.
     thread: String,
     /// The running turn as the agent calls it; empty until it has said so.
     turn: String,
-    cancelled: bool,
-    requests: u32,
     told: Told,
-    asks: Asks,
-    log: Log,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum Phase {
-    /// Nothing was said.
-    #[default]
-    Fresh,
-    /// `initialize` is not answered.
-    Initializing,
-    /// `thread/start` or `thread/resume` is not answered.
-    Opening,
-    /// No turn is running.
-    Ready,
-    /// A turn is running.
-    Prompting,
-    /// The conversation cannot be had.
-    Broken,
 }
 
 impl Codex {
@@ -73,91 +44,35 @@ impl Codex {
         let snapshot = context.snapshot.as_deref();
         let mut state = snapshot.map_or_else(State::default, |snapshot| {
             serde_json::from_str(snapshot)
-                .unwrap_or_else(|_| State { phase: Phase::Broken, ..State::default() })
+                .unwrap_or_else(|_| State { talk: Talk::broken(), ..State::default() })
         });
-        state.log.restore_reply(context.reply);
+        state.talk.log.restore_reply(context.reply);
         let opening = ask::Opening {
             thread: context.agent_session.unwrap_or_default(),
             cwd: context.cwd.to_string_lossy().into_owned(),
             approvals: super::permission(runner, context.permission).to_owned(),
             model: context.model,
         };
-        Self { process, opening, resumes: context.resumes, waiting: None, state }
-    }
-
-    fn initialize(step: &mut Step) {
-        step.input.push(Input::line(INITIALIZE, &ask::initialize(INITIALIZE)));
-    }
-
-    fn open(&self, step: &mut Step) {
-        step.input.push(Input {
-            id: OPEN,
-            bytes: if self.resumes { self.opening.resume(OPEN) } else { self.opening.start(OPEN) },
-        });
-    }
-
-    /// The id of the prompt's request, for the agent.
-    fn prompt_id(&self) -> u64 {
-        OPEN + u64::from(self.state.log.number())
-    }
-
-    fn input_id(&self, input: u32) -> u64 {
-        input_id(self.state.log.number(), input)
-    }
-
-    fn prompt(&self, step: &mut Step, prompt: &str) {
-        let message = ask::prompt(self.prompt_id(), &self.state.thread, prompt);
-        step.input.push(Input::line(self.input_id(super::PROMPT), &message));
-    }
-
-    /// Stops the running turn, once its name is known.
-    fn send_cancel(&self, step: &mut Step) {
-        if !self.state.turn.is_empty() {
-            let State { thread, turn, .. } = &self.state;
-            let bytes = ask::stop(self.state.log.number(), thread, turn);
-            step.input.push(Input { id: self.input_id(super::CANCEL), bytes });
-        }
-    }
-
-    fn begin_prompt(&mut self, step: &mut Step) {
-        self.state.phase = Phase::Ready;
-        if let Some(ask) = self.waiting.take() {
-            self.state.phase = Phase::Prompting;
-            self.prompt(step, &ask.prompt);
-        }
-    }
-
-    fn end(&mut self, step: &mut Step, outcome: TurnOutcome) {
-        self.waiting = None;
-        self.state.turn.clear();
-        self.state.asks.clear();
-        self.state.log.end(step, outcome);
-    }
-
-    fn break_off(&mut self, step: &mut Step, code: FailureCode, message: &str) {
-        self.state.phase = Phase::Broken;
-        self.end(step, failed(code, message));
-        step.close_input = true;
+        Self { process, opening, resumes: context.resumes, state }
     }
 
     fn response(&mut self, step: &mut Step, incoming: &Incoming<'_>) {
         let id = incoming.id.and_then(|id| serde_json::from_str::<Value>(id.get()).ok());
-        let answer = match (&incoming.error, incoming.result) {
-            (Some(error), _) => Err(error),
-            (None, result) => Ok(result.map_or("null", RawValue::get)),
-        };
-        match (self.state.phase, id) {
+        let answer = incoming.answer();
+        match (self.state.talk.phase, id) {
             (_, Some(Value::String(_))) => {} // to a stop, which may come too late
             (Phase::Initializing, Some(id)) if id == INITIALIZE => {
                 if let Err(error) = answer {
                     return self.break_off(step, FailureCode::AgentStart, &error.shown());
                 }
-                self.state.phase = Phase::Opening;
+                self.state.talk.phase = Phase::Opening;
                 self.open(step);
             }
             (Phase::Opening, Some(id)) if id == OPEN => self.opened(step, answer),
-            (Phase::Prompting, Some(id)) if id == self.prompt_id() => self.prompted(step, answer),
-            _ => self.state.log.diagnose(step, "an answer to nothing that was asked"),
+            (Phase::Prompting, Some(id)) if id == self.state.talk.prompt_id() => {
+                self.prompted(step, answer);
+            }
+            _ => self.state.talk.log.diagnose(step, "an answer to nothing that was asked"),
         }
     }
 
@@ -180,12 +95,15 @@ impl Codex {
     fn prompted(&mut self, step: &mut Step, answer: Result<&str, &RpcError<'_>>) {
         match answer.map(serde_json::from_str::<Turned<'_>>) {
             Err(error) => {
-                self.state.phase = Phase::Ready;
+                self.state.talk.phase = Phase::Ready;
                 let outcome = failed(error.failure_code(), &error.shown());
-                self.end(step, if self.state.cancelled { TurnOutcome::Stopped } else { outcome });
+                self.end(
+                    step,
+                    if self.state.talk.cancelled { TurnOutcome::Stopped } else { outcome },
+                );
             }
             Ok(Ok(turned)) => self.begun(step, &turned.turn),
-            Ok(Err(_)) => self.state.log.diagnose(step, "a turn without a name"),
+            Ok(Err(_)) => self.state.talk.log.diagnose(step, "a turn without a name"),
         }
     }
 
@@ -193,7 +111,7 @@ impl Codex {
     fn begun(&mut self, step: &mut Step, turn: &Turn<'_>) {
         if self.state.turn.is_empty() && turn.id.len() <= ID_BYTES_MAX {
             self.state.turn = turn.id.to_string();
-            if self.state.cancelled {
+            if self.state.talk.cancelled {
                 self.send_cancel(step);
             }
         }
@@ -201,9 +119,12 @@ impl Codex {
 
     fn notified(&mut self, step: &mut Step, method: &str, params: &str) -> serde_json::Result<()> {
         if method == "serverRequest/resolved" {
-            self.state.asks.withdraw(&serde_json::from_str::<ask::Resolved>(params)?.request());
+            self.state
+                .talk
+                .asks
+                .withdraw(&serde_json::from_str::<ask::Resolved>(params)?.request());
         }
-        if self.state.phase != Phase::Prompting {
+        if self.state.talk.phase != Phase::Prompting {
             return Ok(()); // the idle chatter of an agent
         }
         let ours = self.state.thread == *serde_json::from_str::<codex_tell::Of<'_>>(params)?.thread;
@@ -214,61 +135,49 @@ impl Codex {
             "turn/completed" if ours => {
                 let turn = serde_json::from_str::<Turned<'_>>(params)?.turn;
                 if turn.id == *self.state.turn || self.state.turn.is_empty() {
-                    self.state.phase = Phase::Ready;
-                    let stopped = self.state.cancelled.then_some(TurnOutcome::Stopped);
+                    self.state.talk.phase = Phase::Ready;
+                    let stopped = self.state.talk.cancelled.then_some(TurnOutcome::Stopped);
                     self.end(step, stopped.unwrap_or_else(|| turn.outcome()));
                 }
             }
             "error" | "warning" => {
                 let text = serde_json::from_str::<Wrong<'_>>(params)?.shown();
-                self.state.log.diagnose(step, &text);
+                self.state.talk.log.diagnose(step, &text);
             }
             _ => {
-                let State { told, log, .. } = &mut self.state;
-                codex_tell::tell(told, log, step, (method, params, ours))?;
+                let State { told, talk, .. } = &mut self.state;
+                codex_tell::tell(told, &mut talk.log, step, (method, params, ours))?;
             }
         }
         Ok(())
     }
 
     fn requested(&mut self, step: &mut Step, id: &RawValue, method: &str, params: &str) {
-        self.state.requests = self.state.requests.saturating_add(1);
-        let id = serde_json::from_str::<Value>(id.get()).ok();
-        let id = id.filter(|id| id.is_string() || id.is_number());
-        let id = id.filter(|id| id.to_string().len() <= ID_BYTES_MAX);
-        let Some(id) = id.filter(|_| self.state.requests <= REQUESTS_MAX) else {
-            return self.state.log.diagnose(step, "a request that is not answered");
-        };
-        let input = self.input_id(super::ANSWERS.saturating_add(self.state.requests));
+        let Some(id) = self.state.talk.request(step, id) else { return };
+        let input = self.state.talk.answer_id();
         let Some(question) = Question::read(method, params) else {
-            let text = format!("the agent asked for `{}`, which is not offered", bound::id(method));
-            self.state.log.diagnose(step, &text);
-            let error = json!({"code": -32601, "message": "not offered by this client"});
-            let input = Input::line(input, &json!({"id": id, "error": error}));
-            self.state.asks.note(&input);
-            return step.input.push(input);
+            let error = self.state.talk.not_offered(step, method);
+            let refusal = Input::line(input, &json!({"id": id, "error": error}));
+            return self.state.talk.respond(step, refusal);
         };
         let mut asked = ask::open(input, &id, &question);
-        let waits = self.state.phase == Phase::Prompting && !self.state.cancelled;
-        if !waits || self.state.asks.is_full() {
+        if !self.state.talk.can_ask() {
             asked.answer = Some(super::asks::Answer::Cancelled);
-            let input = ask::answer(&asked);
-            self.state.asks.note(&input);
-            return step.input.push(input);
+            return self.state.talk.respond(step, ask::answer(&asked));
         }
-        let name = format!("{}-{}", self.state.log.number(), self.state.requests);
+        let name = self.state.talk.ask_name();
         step.events.push(question.event(&name, &self.state.told));
-        self.state.asks.open(name, asked);
+        self.state.talk.asks.open(name, asked);
     }
 }
 
 impl Spoken for Codex {
     fn log(&mut self) -> &mut Log {
-        &mut self.state.log
+        &mut self.state.talk.log
     }
 
     fn asks(&mut self) -> &mut Asks {
-        &mut self.state.asks
+        &mut self.state.talk.asks
     }
 
     fn read(&mut self, step: &mut Step, line: &str) -> serde_json::Result<()> {
@@ -283,19 +192,11 @@ impl Spoken for Codex {
     }
 
     fn repeat(&mut self, step: &mut Step, turn: Option<&TurnAsk>) {
-        if let Some(turn) = turn {
-            self.waiting = Some(turn.clone());
-        }
-        match (self.state.phase, &self.waiting) {
-            (Phase::Initializing, _) => Self::initialize(step),
-            (Phase::Opening, _) => self.open(step),
-            (Phase::Prompting, Some(ask)) => self.prompt(step, &ask.prompt),
-            _ => {}
-        }
+        rpc::repeat(self, step, turn);
     }
 
     fn repeat_stop(&self, step: &mut Step) {
-        if self.state.phase == Phase::Prompting && self.state.cancelled {
+        if self.state.talk.phase == Phase::Prompting && self.state.talk.cancelled {
             self.send_cancel(step);
         }
     }
@@ -305,32 +206,52 @@ impl Spoken for Codex {
     }
 }
 
+impl Rpc for Codex {
+    fn talk(&mut self) -> &mut Talk {
+        &mut self.state.talk
+    }
+
+    fn initialize(&self, step: &mut Step) {
+        step.input.push(Input::line(INITIALIZE, &ask::initialize(INITIALIZE)));
+    }
+
+    fn open(&self, step: &mut Step) {
+        step.input.push(Input {
+            id: OPEN,
+            bytes: if self.resumes { self.opening.resume(OPEN) } else { self.opening.start(OPEN) },
+        });
+    }
+
+    fn prompt(&self, step: &mut Step, prompt: &str) {
+        let message = ask::prompt(self.state.talk.prompt_id(), &self.state.thread, prompt);
+        step.input.push(Input::line(self.state.talk.input_id(super::PROMPT), &message));
+    }
+
+    // Once the name of the turn is known.
+    fn send_cancel(&self, step: &mut Step) {
+        if !self.state.turn.is_empty() {
+            let State { thread, turn, .. } = &self.state;
+            let bytes = ask::stop(self.state.talk.log.number(), thread, turn);
+            step.input.push(Input { id: self.state.talk.input_id(super::CANCEL), bytes });
+        }
+    }
+
+    fn begins(&mut self, _turn: &TurnAsk) {
+        self.state.told = Told::default();
+    }
+
+    fn forget_turn(&mut self) {
+        self.state.turn.clear();
+    }
+}
+
 impl Adapter for Codex {
     fn process(&self) -> Process {
         self.process.clone()
     }
 
     fn turn(&mut self, turn: &TurnAsk) -> Step {
-        let mut step = Step::default();
-        if !spoken::begin(self, &mut step, turn) {
-            return step;
-        }
-        (self.state.cancelled, self.state.requests) = (false, 0);
-        self.state.told = Told::default();
-        self.waiting = Some(turn.clone());
-        match self.state.phase {
-            Phase::Fresh => {
-                self.state.phase = Phase::Initializing;
-                Self::initialize(&mut step);
-            }
-            Phase::Ready => self.begin_prompt(&mut step),
-            Phase::Broken => {
-                let message = "the conversation with the agent could not be opened";
-                self.break_off(&mut step, FailureCode::AgentStart, message);
-            }
-            Phase::Initializing | Phase::Opening | Phase::Prompting => {}
-        }
-        step
+        rpc::turn(self, turn)
     }
 
     fn resume(&mut self, turn: Option<&TurnAsk>) -> Step {
@@ -342,18 +263,7 @@ impl Adapter for Codex {
     }
 
     fn cancel(&mut self) -> Step {
-        let mut step = Step::default();
-        if !self.state.log.is_running() || self.state.cancelled {
-            return step;
-        }
-        self.state.cancelled = true;
-        if self.state.phase == Phase::Prompting {
-            step.input.extend(self.state.asks.cancel().iter().map(ask::answer));
-            self.send_cancel(&mut step);
-        } else {
-            self.end(&mut step, TurnOutcome::Stopped);
-        }
-        step
+        rpc::cancel(self)
     }
 
     fn answer(&mut self, ask: &str, option: Option<&str>) -> Step {
@@ -361,12 +271,7 @@ impl Adapter for Codex {
     }
 
     fn exited(&mut self, code: Option<i32>, signal: Option<i32>) -> Step {
-        let mut step = Step::default();
-        let begun = matches!(self.state.phase, Phase::Ready | Phase::Prompting);
-        let cancelled = self.state.cancelled;
-        self.state.phase = Phase::Broken;
-        self.end(&mut step, super::exit_outcome(begun, cancelled, code, signal));
-        step
+        rpc::exited(self, code, signal)
     }
 
     fn agent_session(&self) -> Option<&str> {

@@ -20,6 +20,7 @@ mod definitions;
 mod line_rule;
 mod lines;
 mod log;
+mod rpc;
 mod spoken;
 pub mod tested;
 
