@@ -140,18 +140,21 @@ impl Endpoint {
     }
 }
 
-/// The address without its `/v1` or `/v1beta`, if it is one that may be called.
-fn base(text: &str) -> Option<Url> {
-    let mut url = Url::parse(text.trim()).ok()?;
+/// An address that may be called.
+pub(crate) fn address(text: &str) -> Option<Url> {
+    let url = Url::parse(text.trim()).ok()?;
     let plain = matches!(url.scheme(), "http" | "https")
         && url.has_host()
         && url.username().is_empty()
         && url.password().is_none()
         && url.query().is_none()
         && url.fragment().is_none();
-    if !plain {
-        return None;
-    }
+    plain.then_some(url)
+}
+
+/// The address without its `/v1` or `/v1beta`, if it is one that may be called.
+fn base(text: &str) -> Option<Url> {
+    let mut url = address(text)?;
     let path = url.path().trim_end_matches('/');
     let path = ["/v1", "/v1beta"].iter().find_map(|version| path.strip_suffix(version));
     let path = path.unwrap_or(url.path().trim_end_matches('/')).to_owned();
@@ -159,7 +162,8 @@ fn base(text: &str) -> Option<Url> {
     Some(url)
 }
 
-fn sendable(key: &Secret) -> bool {
+/// Whether a key can stand in a header.
+pub(crate) fn sendable(key: &Secret) -> bool {
     !key.expose().is_empty() && HeaderValue::from_str(key.expose()).is_ok()
 }
 

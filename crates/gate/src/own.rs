@@ -1,7 +1,6 @@
 //! Model endpoints that people bring. The address of one is theirs, so nothing about it is believed: a host must be one
 //! that the operator named, its name is looked up once, and what it stands for must not lie around this machine.
 
-use std::fmt;
 use std::net::SocketAddr;
 
 use engine::endpoint::{EndpointError, Endpoints, ModelHosts, OWN_MARK, Opened, own};
@@ -141,14 +140,8 @@ fn address(url: &Url) -> Option<SocketAddr> {
 
 /// Looks names up, and keeps of the addresses those that may be called: the connection goes to one of them and is not
 /// looked up again.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Checked(ModelHosts);
-
-impl fmt::Debug for Checked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Checked").field(&self.0).finish()
-    }
-}
 
 impl Resolve for Checked {
     fn resolve(&self, name: Name) -> Resolving {

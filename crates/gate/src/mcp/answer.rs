@@ -9,6 +9,7 @@ use engine::task::TaskKind;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
+use model::ServerName;
 use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
@@ -32,7 +33,7 @@ const UNANSWERED: i64 = -32000;
 /// The server of tools that a caller asks, and what it may call of it.
 pub(super) struct Asked<'a> {
     pub(super) serving: &'a Arc<Serving>,
-    pub(super) name: &'a str,
+    pub(super) name: ServerName,
     pub(super) found: Found<'a>,
     pub(super) callable: Vec<String>,
 }
@@ -72,16 +73,17 @@ fn accepted() -> Response<Body> {
 }
 
 impl<'a> Asked<'a> {
-    fn of(serving: &'a Arc<Serving>, name: &'a str) -> Result<Self, Refusal> {
+    fn of(serving: &'a Arc<Serving>, name: &str) -> Result<Self, Refusal> {
         let nothing = || Refusal::NoTools(name.chars().take(64).collect());
         let servers = serving.servers();
         let found = servers.find(name).ok_or_else(nothing)?;
         let told = servers.told().into_iter().find(|told| told.name.as_str() == name);
-        let callable = callable(&told.ok_or_else(nothing)?, &serving.caller);
+        let told = told.ok_or_else(nothing)?;
+        let callable = callable(&told, &serving.caller);
         if callable.is_empty() {
             Err(nothing())
         } else {
-            Ok(Self { serving, name, found, callable })
+            Ok(Self { serving, name: told.name, found, callable })
         }
     }
 
@@ -100,7 +102,7 @@ impl<'a> Asked<'a> {
         let params = message.params.map_or("{}", RawValue::get);
         Some(match method {
             "initialize" => self.hello(id, params),
-            "ping" => wire::value(id, &json!({})),
+            "ping" => wire::result(id, json!({})),
             "tools/list" => self.list(id).await,
             "tools/call" => self.call(id, params).await,
             _ => wire::error(Some(id), UNKNOWN_METHOD, "this server has tools and nothing else"),
@@ -112,9 +114,9 @@ impl<'a> Asked<'a> {
         let hello = json!({
             "protocolVersion": version,
             "capabilities": {"tools": {}},
-            "serverInfo": {"name": self.name, "version": env!("CARGO_PKG_VERSION")},
+            "serverInfo": {"name": self.name.as_str(), "version": env!("CARGO_PKG_VERSION")},
         });
-        wire::value(id, &hello)
+        wire::result(id, hello)
     }
 
     async fn list(&self, id: &RawValue) -> Bytes {
@@ -128,11 +130,11 @@ impl<'a> Asked<'a> {
         match tools {
             Ok(tools) => {
                 let tools = tools.iter().map(Box::as_ref).filter(|tool| self.lists(tool));
-                wire::value(id, &json!({"tools": tools.collect::<Vec<&RawValue>>()}))
+                wire::result(id, wire::Listed { tools: tools.collect() })
             }
             Err(fault) => {
                 self.tell(&fault).await;
-                wire::error(Some(id), UNANSWERED, &fault.told(self.name))
+                wire::error(Some(id), UNANSWERED, &fault.told(self.name.as_str()))
             }
         }
     }
@@ -165,7 +167,7 @@ impl<'a> Asked<'a> {
     /// Tells people of what they can do something about.
     pub(super) async fn tell(&self, fault: &super::outside::Fault) {
         if fault.concerns_people() {
-            self.serving.tell(&fault.told(self.name)).await;
+            self.serving.tell(&fault.told(self.name.as_str())).await;
         }
     }
 }

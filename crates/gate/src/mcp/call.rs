@@ -2,8 +2,8 @@
 //! dispatch. Whatever happens, it is told before its caller learns of it.
 
 use engine::port::{Caller, Report};
+use model::Event;
 use model::event::Brokered;
-use model::{Event, ServerName};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -39,22 +39,16 @@ pub(super) async fn call(asked: &Asked<'_>, calling: &Calling<'_>) -> Called {
     let Arguments { sent, told } = Arguments::of(calling.arguments);
     let (called, outcome) = tried(asked, &calling.name, &sent).await;
     let elapsed = clock.instant().saturating_duration_since(began);
-    if let Some(server) = server_name(asked) {
-        let event = Event::Brokered {
-            server,
-            tool: calling.name.chars().take(128).collect(),
-            arguments: told,
-            outcome,
-            elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-        };
-        // A supervisor that is gone wants to hear nothing.
-        drop(asked.serving.caller.reports.send(Report::Event(event)).await);
-    }
+    let event = Event::Brokered {
+        server: asked.name.clone(),
+        tool: calling.name.chars().take(128).collect(),
+        arguments: told,
+        outcome,
+        elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+    };
+    // A supervisor that is gone wants to hear nothing.
+    drop(asked.serving.caller.reports.send(Report::Event(event)).await);
     called
-}
-
-fn server_name(asked: &Asked<'_>) -> Option<ServerName> {
-    asked.name.parse().ok()
 }
 
 async fn tried(asked: &Asked<'_>, tool: &str, arguments: &RawValue) -> (Called, Brokered) {
@@ -84,7 +78,7 @@ async fn tried(asked: &Asked<'_>, tool: &str, arguments: &RawValue) -> (Called, 
                 }
                 Err(fault) => {
                     asked.tell(&fault).await;
-                    let why = wire::text(&fault.told(asked.name), true);
+                    let why = wire::text(&fault.told(asked.name.as_str()), true);
                     (Called::Returned(why), Brokered::Unanswered)
                 }
             }

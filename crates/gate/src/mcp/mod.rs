@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use engine::port::ToolServer;
 use knowledge::Knowledge;
-use model::{ServerName, ToolEffect};
+use model::ServerName;
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use trust::Stands;
@@ -126,10 +126,6 @@ impl Calls {
 /// The tools of a server that a caller may call.
 fn callable(server: &ToolServer, caller: &engine::port::Caller) -> Vec<String> {
     server.callable(&caller.tools, caller.reach).into_iter().map(str::to_owned).collect()
-}
-
-fn effect_of(server: &Server, tool: &str) -> Option<ToolEffect> {
-    server.tools.get(tool).copied()
 }
 
 #[cfg(test)]

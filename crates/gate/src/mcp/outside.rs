@@ -13,9 +13,9 @@ use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::OnceCell;
 
+use super::Calls;
 use super::server::Server;
 use super::wire::{self, Message, Page};
-use super::{Calls, effect_of};
 use crate::broker::Serving;
 use crate::limit::{HEADER_VALUE_BYTES_MAX, Limits, TOOL_ANSWER_BYTES_MAX, TOOL_PAGES_MAX};
 use crate::redact::Redactor;
@@ -110,7 +110,7 @@ impl Outside {
             for tool in page.tools.0 {
                 let described = serde_json::from_str::<wire::Described<'_>>(tool.get());
                 let Ok(wire::Described { name }) = described else { continue };
-                if effect_of(server, &name).is_some() && names.insert(name.into_owned()) {
+                if server.tools.contains_key(&*name) && names.insert(name.into_owned()) {
                     left = left.checked_sub(tool.get().len()).ok_or(Fault::TooLong)?;
                     tools.push(tool);
                 }
@@ -179,8 +179,9 @@ impl Outside {
             "capabilities": {},
             "clientInfo": {"name": "remit", "version": env!("CARGO_PKG_VERSION")},
         });
-        let hello = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params});
-        let answer = self.post(server, None, hello.to_string()).await?;
+        let params = to_raw_value(&params).expect("plain data");
+        let hello = wire::request(1, "initialize", &params);
+        let answer = self.post(server, None, hello).await?;
         let id = answer.headers().get("mcp-session-id").cloned();
         let id = id.filter(|id| id.len() <= HEADER_VALUE_BYTES_MAX);
         let welcome = self.answer(server, answer, 1).await?;

@@ -7,6 +7,7 @@ use model::tool::is_tool_name;
 use model::{ServerName, ToolEffect};
 use reqwest::Url;
 
+use crate::endpoint::{address, sendable};
 use crate::limit::TOOLS_MAX;
 use crate::secret::Secret;
 
@@ -123,21 +124,6 @@ impl Server {
         value.set_sensitive(true);
         Some((name, value))
     }
-}
-
-fn address(text: &str) -> Option<Url> {
-    let url = Url::parse(text.trim()).ok()?;
-    let plain = matches!(url.scheme(), "http" | "https")
-        && url.has_host()
-        && url.username().is_empty()
-        && url.password().is_none()
-        && url.query().is_none()
-        && url.fragment().is_none();
-    plain.then_some(url)
-}
-
-fn sendable(key: &Secret) -> bool {
-    !key.expose().is_empty() && HeaderValue::from_str(key.expose()).is_ok()
 }
 
 /// A header that nothing else needs.

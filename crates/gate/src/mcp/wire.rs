@@ -105,10 +105,23 @@ struct Requested<'a> {
 }
 
 #[derive(Serialize)]
-struct Answered<'a> {
+struct Answered<'a, R> {
     jsonrpc: &'static str,
     id: &'a RawValue,
-    result: &'a RawValue,
+    result: R,
+}
+
+#[derive(Serialize)]
+struct Failed<'a> {
+    jsonrpc: &'static str,
+    id: Option<&'a RawValue>,
+    error: Value,
+}
+
+/// The tools of a server, as it describes them.
+#[derive(Serialize)]
+pub(super) struct Listed<'a> {
+    pub(super) tools: Vec<&'a RawValue>,
 }
 
 /// A request of our own.
@@ -117,25 +130,38 @@ pub(super) fn request(id: u64, method: &str, params: &RawValue) -> String {
     serde_json::to_string(&request).expect("plain data")
 }
 
-/// The answer to a request.
-pub(super) fn result(id: &RawValue, result: &RawValue) -> Bytes {
+/// The answer to a request. What is raw in it goes as it came: it may be what no value of ours can hold.
+pub(super) fn result(id: &RawValue, result: impl Serialize) -> Bytes {
     let answer = Answered { jsonrpc: "2.0", id, result };
     serde_json::to_vec(&answer).expect("plain data").into()
 }
 
-/// The same of a value of our own.
-pub(super) fn value(id: &RawValue, value: &Value) -> Bytes {
-    json!({"jsonrpc": "2.0", "id": id, "result": value}).to_string().into()
-}
-
 /// Why a request is not answered.
 pub(super) fn error(id: Option<&RawValue>, code: i64, message: &str) -> Bytes {
-    let error = json!({"code": code, "message": message});
-    json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string().into()
+    let answer = Failed { jsonrpc: "2.0", id, error: json!({"code": code, "message": message}) };
+    serde_json::to_vec(&answer).expect("plain data").into()
 }
 
 /// A text that a tool returns.
 pub(super) fn text(text: &str, failed: bool) -> Box<RawValue> {
     let result = json!({"content": [{"type": "text", "text": text}], "isError": failed});
     serde_json::value::to_raw_value(&result).expect("plain data")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A client or a server that sent it had seen "it broke off" instead of an answer.
+    #[test]
+    fn what_no_value_can_hold_is_passed_on_as_it_came() {
+        let raw = |text: String| RawValue::from_string(text).expect("JSON");
+        let id = raw("1e999".to_owned());
+        let deep = raw(format!("{{\"in\":{}1{}}}", "[".repeat(200), "]".repeat(200)));
+        let listed = result(&id, Listed { tools: vec![&deep] });
+        let expected = format!(r#"{{"jsonrpc":"2.0","id":1e999,"result":{{"tools":[{deep}]}}}}"#);
+        assert_eq!(listed, expected.as_bytes());
+        let refused = error(Some(&id), -32601, "no");
+        assert!(refused.starts_with(br#"{"jsonrpc":"2.0","id":1e999,"error":{"#), "{refused:?}");
+    }
 }
