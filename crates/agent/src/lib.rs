@@ -26,9 +26,10 @@ use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use model::Mode;
+
 use crate::dialect::Dialect;
 use crate::http::Origin;
-use crate::tools::Access;
 
 /// Longer than anything lasts.
 const LONG: Duration = Duration::from_hours(24 * 7);
@@ -51,7 +52,8 @@ pub struct Config {
     /// How much text of a conversation is sent to the model.
     context_bytes_max: usize,
     asks: bool,
-    access: Access,
+    /// What may be done to the folder: the sandbox sees to it, here it decides what the model is offered.
+    access: Mode,
     dialect: Dialect,
 }
 
@@ -104,9 +106,9 @@ impl Config {
             }
         };
         let access = match variable("REMIT_AGENT_ACCESS").as_deref() {
-            None | Some("rw") => Access::Write,
-            Some("propose") => Access::Propose,
-            Some("ro") => Access::Read,
+            None | Some("rw") => Mode::ReadWrite,
+            Some("propose") => Mode::Propose,
+            Some("ro") => Mode::ReadOnly,
             Some(other) => {
                 let must = "`rw`, `propose` or `ro`";
                 return Err(bad("REMIT_AGENT_ACCESS", other.to_owned(), must));

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use model::Mode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -18,7 +19,7 @@ use crate::mcp::Remote;
 use crate::message::{Image, Message};
 use crate::session::{Session, SessionError};
 use crate::signal::{Signals, Steering};
-use crate::tools::{Access, Outcome, Tool};
+use crate::tools::{Outcome, Tool};
 use crate::turn::{Stop, Turn, TurnError};
 
 /// The longest message that is read.
@@ -304,7 +305,7 @@ fn replay(client: &Client, session: &Session, cwd: &Path) -> io::Result<()> {
                     say(&chunk("agent_message_chunk", content))?;
                 }
                 for call in tool_calls {
-                    let tool = Tool::read(&call.function, Access::Write, &Remote::default()).ok();
+                    let tool = Tool::read(&call.function, Mode::ReadWrite, &Remote::default()).ok();
                     say(&tool_call(call, tool.as_ref(), cwd))?;
                 }
             }

@@ -7,6 +7,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use model::Mode;
 use serde_json::json;
 
 use crate::asking::{AskError, Asking};
@@ -18,7 +19,7 @@ use crate::mcp::Remote;
 use crate::message::{Call, Image, Message};
 use crate::session::Session;
 use crate::signal::{Deadline, Signal, Signals};
-use crate::tools::{self, Access, Outcome, Place, Tool};
+use crate::tools::{self, Outcome, Place, Tool};
 use crate::{Config, LONG};
 
 /// How often less is sent to a model that finds it too much.
@@ -199,9 +200,9 @@ impl Turn<'_> {
     /// What the model is told about itself.
     fn system(&self) -> String {
         let more = match self.config.access {
-            Access::Read => READ_ONLY,
-            Access::Propose => PROPOSES,
-            Access::Write => "",
+            Mode::ReadOnly => READ_ONLY,
+            Mode::Propose => PROPOSES,
+            Mode::ReadWrite => "",
         };
         format!("{SYSTEM}{more}")
     }

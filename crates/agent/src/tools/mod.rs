@@ -8,7 +8,7 @@ mod search;
 
 use std::path::{Path, PathBuf};
 
-use model::ToolKind;
+use model::{Mode, ToolKind};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -99,18 +99,6 @@ pub(crate) enum StepStatus {
     Completed,
 }
 
-/// What may be done to the folder: the sandbox sees to it, here it decides what the model is offered.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Access {
-    /// Nothing: tools that write files are not there, and the kernel lets no command write any.
-    Read,
-    /// Changes become a proposal.
-    Propose,
-    /// Changes are kept.
-    #[default]
-    Write,
-}
-
 /// What a call needs beside its arguments.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place<'a> {
@@ -154,13 +142,9 @@ impl Outcome {
 
 impl Tool {
     /// Reads a call of the model; the error is what the model is told.
-    pub(crate) fn read(
-        function: &Function,
-        access: Access,
-        remote: &Remote,
-    ) -> Result<Self, String> {
+    pub(crate) fn read(function: &Function, access: Mode, remote: &Remote) -> Result<Self, String> {
         let name = function.name.trim();
-        let writes = access != Access::Read;
+        let writes = access != Mode::ReadOnly;
         match name {
             "read_file" => arguments(function).map(Self::Read),
             "write_file" if writes => arguments(function).map(Self::Write),
@@ -274,7 +258,7 @@ pub(crate) fn cut(text: &str, bytes_max: usize) -> String {
 }
 
 /// What the model is told that calls a tool which is not there.
-fn unknown(name: &str, access: Access, remote: &Remote) -> String {
+fn unknown(name: &str, access: Mode, remote: &Remote) -> String {
     let known = described(access, remote);
     let known: Vec<_> = known.iter().map(|tool| tool.name.as_str()).collect();
     let name = cut(name, TITLE_BYTES_MAX);
@@ -282,10 +266,10 @@ fn unknown(name: &str, access: Access, remote: &Remote) -> String {
 }
 
 /// The tools as the model is told of them.
-pub(crate) fn described(access: Access, remote: &Remote) -> Vec<Described> {
+pub(crate) fn described(access: Mode, remote: &Remote) -> Vec<Described> {
     let writing = ["write_file", "edit_file"];
     let own = own().into_iter();
-    let own = own.filter(|tool| access != Access::Read || !writing.contains(&&*tool.name));
+    let own = own.filter(|tool| access != Mode::ReadOnly || !writing.contains(&&*tool.name));
     own.chain(remote.tools().iter().map(|tool| tool.described.clone())).collect()
 }
 
