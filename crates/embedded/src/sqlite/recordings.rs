@@ -10,13 +10,14 @@ use super::row::{Id, entry_key, entry_number, unsigned};
 /// See [`engine::port::Recordings::add_exchange`].
 pub(super) fn add(c: &Connection, dispatch: DispatchId, new: &Exchange) -> Result<bool, Failure> {
     let (no, home) = of(c, dispatch)?;
-    let sql = "SELECT ifnull(sum(bytes), 0), ifnull(max(key), ?1) FROM recordings \
-               WHERE key BETWEEN ?1 AND ?2";
+    let sql = "SELECT bytes, key FROM recordings WHERE key BETWEEN ?1 AND ?2 \
+               ORDER BY key DESC LIMIT 1";
     let all = [entry_key(no, 0), entry_key(no, u64::MAX)];
-    let held = |row: &Row<'_>| Ok((unsigned(row, 0)?, row.get::<_, i64>(1)?));
-    let (held, last) = c.prepare_cached(sql)?.query_row(all, held)?;
-    let bytes = (new.request.len() + new.answer.len()) as u64;
-    if held.saturating_add(bytes) > RECORDING_BYTES_MAX || last == all[1] {
+    let last = |row: &Row<'_>| Ok((unsigned(row, 0)?, row.get::<_, i64>(1)?));
+    let last = c.prepare_cached(sql)?.query_row(all, last).optional()?;
+    let (held, last) = last.unwrap_or((0, all[0]));
+    let bytes = held.saturating_add((new.request.len() + new.answer.len()) as u64);
+    if bytes > RECORDING_BYTES_MAX || last == all[1] {
         return Ok(false);
     }
     let sql =

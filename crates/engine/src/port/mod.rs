@@ -1,4 +1,4 @@
-//! The seams: what the engine asks of the machine it runs on. Each has a conformance suite.
+//! The seams: what the engine asks of the machine it runs on. What keeps or runs something has a conformance suite.
 
 pub mod backend;
 pub mod clock;
