@@ -42,7 +42,7 @@ pub(crate) fn open(config: &Config, data: &Path, work: &Tasks) -> anyhow::Result
     let lock = take(data)?;
     let path = key_file(config, data);
     let keys = masters(data, &path)?;
-    let Some(Sealed { ring, keys, memory }) = sealed(config, data, keys.clone())? else {
+    let Some(Sealed { ring, keys, memory }) = sealed(config, data, &path, keys.clone())? else {
         let vault = vault(data, keys, &path)?;
         let ledger = Arc::new(ledger(data, lock, &Sealing::Off)?);
         let workspaces = Workspaces::new(data, work.clone()).context("cannot make folders")?;
@@ -95,6 +95,7 @@ struct Sealed {
 fn sealed(
     config: &Config,
     data: &Path,
+    path: &Path,
     keys: Option<Arc<dyn Keys>>,
 ) -> anyhow::Result<Option<Sealed>> {
     if !config.is_on("storage.encryption") {
@@ -107,17 +108,17 @@ fn sealed(
             .into());
     }
     let memory = memory(config, data)?;
-    let (path, directory) = (key_file(config, data), data.join(SEALED));
+    let directory = data.join(SEALED);
     let keys: Arc<dyn Keys> = match keys {
         Some(keys) => keys,
-        None if holds_anything(&directory) => return Err(missing(&path).into()),
+        None if holds_anything(&directory) => return Err(missing(path).into()),
         None => {
             tracing::warn!(path = %path.display(), "a master key was made; keep a copy of it somewhere else than the data");
-            Arc::new(FileKeys::create(&path).map_err(|problem| unusable(&problem))?)
+            Arc::new(FileKeys::create(path).map_err(|problem| unusable(&problem))?)
         }
     };
     let ring = Arc::new(Keyring::new(keys.clone(), &directory)?);
-    ring.check().map_err(|problem| does_not_open(&path, &problem))?;
+    ring.check().map_err(|problem| does_not_open(path, &problem))?;
     Ok(Some(Sealed { ring, keys, memory }))
 }
 

@@ -66,13 +66,8 @@ impl DataKey {
         Ok(Self(bytes))
     }
 
-    /// The key with these bytes.
-    pub fn from_bytes(bytes: Zeroizing<[u8; KEY_BYTES]>) -> Self {
-        Self(bytes)
-    }
-
     /// The key with these bytes, if they are as many as a key has.
-    pub(crate) fn from_slice(bytes: &[u8]) -> Option<Self> {
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
         let mut key = Zeroizing::new([0; KEY_BYTES]);
         (bytes.len() == KEY_BYTES).then(|| key.copy_from_slice(bytes))?;
         Some(Self(key))

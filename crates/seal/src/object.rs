@@ -115,7 +115,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn sealer(number: u8) -> Sealer {
-        let key = DataKey::from_bytes(zeroize::Zeroizing::new([number; 32]));
+        let key = DataKey::from_slice(&[number; 32]).unwrap();
         Sealer::new(WorkspaceId::from_uuid(uuid::Uuid::from_u128(1)), &key, "files")
     }
 

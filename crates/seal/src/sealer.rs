@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     fn sealer(number: u128, purpose: &str) -> Sealer {
-        let key = DataKey::from_bytes(zeroize::Zeroizing::new([7; 32]));
+        let key = DataKey::from_slice(&[7; 32]).unwrap();
         Sealer::new(WorkspaceId::from_uuid(uuid::Uuid::from_u128(number)), &key, purpose)
     }
 

@@ -205,12 +205,16 @@ impl Repository {
         if (hold_as.is_some() || !forward) && (base.is_none() || commits.is_empty()) {
             return Ok(Received::NotForward);
         }
+        // What waits here is ours, whoever brings it back.
+        let held: HashSet<CommitId> = match origin {
+            Origin::Push => HashSet::new(),
+            Origin::Server | Origin::Remote => self.held()?.into_iter().map(|it| it.1).collect(),
+        };
         let mut foreign = Vec::new();
         for (id, commit) in &commits {
             if is_forged(commit, &by.committer.email) {
                 match origin {
-                    // What waits here is ours, whoever brings it back.
-                    Origin::Server | Origin::Remote if !self.is_held(*id)? => foreign.push(*id),
+                    Origin::Server | Origin::Remote if !held.contains(id) => foreign.push(*id),
                     _ => return Ok(refused(*id, b"", Why::Forged)),
                 }
             }
@@ -289,11 +293,6 @@ impl Repository {
         } else {
             Received::Moved
         })
-    }
-
-    /// Whether a commit is a change-set that waits here.
-    fn is_held(&self, commit: CommitId) -> Result<bool, Error> {
-        Ok(self.held()?.iter().any(|(_, held)| *held == commit))
     }
 
     /// The one of these commits of the folder's history that was its newest last.

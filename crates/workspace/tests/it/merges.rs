@@ -95,6 +95,15 @@ fn the_same_change_twice_is_no_conflict() {
 #[test]
 fn whoever_did_what_another_did_already_goes_on() {
     let house = House::new(&[("a", "1"), ("b", "2"), ("c", "3")]);
+    goes_on(&house, || {
+        let again = Repository::open(&house.path("folder.git")).unwrap();
+        House::beside(house.directory.path(), again)
+    });
+    house.judge();
+}
+
+/// A view that made no commit, as another made the same change, goes on in what the repository is `again`.
+pub(crate) fn goes_on(house: &House, again: impl FnOnce() -> House) {
     let start = house.head();
     let (one, two) = (house.make_directory("one"), house.make_directory("two"));
     write(&one, "a", "same");
@@ -104,11 +113,9 @@ fn whoever_did_what_another_did_already_goes_on() {
     let outcome = house.land(start, None, house.overlay_delta(start, &two));
     let Outcome::Unchanged { view, .. } = outcome else { panic!("made a commit: {outcome:?}") };
     write(&two, "c", "two");
-    let again =
-        House::beside(house.directory.path(), Repository::open(&house.path("folder.git")).unwrap());
+    let again = again();
     committed(again.land(start, Some(view), again.overlay_delta(start, &two)));
     assert_eq!(again.files(), pairs(&[("a", "same"), ("b", "one"), ("c", "two")]));
-    house.judge();
 }
 
 #[test]

@@ -15,11 +15,12 @@ use std::{
 use model::WorkspaceId;
 use rustix::process::{Signal, getpid, kill_process};
 use seal::{FileKeys, Keyring, MASTER_KEY_FILE};
-use workspace::{Error, Outcome, Point, Probe, Repository, Root, Seed, StatCache};
+use workspace::{Error, Point, Probe, Repository, Root, Seed, StatCache};
 
 use crate::{
     crashes::{child, order},
     house::{Ground, House, by, committed, pairs, tree_path, write},
+    merges::goes_on,
 };
 
 const CANARY: &str = "a canary that sings in the mine";
@@ -115,18 +116,7 @@ fn save(house: &House, talk: &str) {
 #[test]
 fn whoever_did_what_another_did_already_goes_on_after_a_boot() {
     let house = sealed_house(&[("a", "1"), ("b", "2"), ("c", "3")]);
-    let start = house.head();
-    let (one, two) = (house.make_directory("one"), house.make_directory("two"));
-    write(&one, "a", "same");
-    write(&one, "b", "one");
-    write(&two, "a", "same");
-    committed(house.land(start, None, house.overlay_delta(start, &one)));
-    let outcome = house.land(start, None, house.overlay_delta(start, &two));
-    let Outcome::Unchanged { view, .. } = outcome else { panic!("made a commit: {outcome:?}") };
-    write(&two, "c", "two");
-    let again = rebooted(&house).unwrap();
-    committed(again.land(start, Some(view), again.overlay_delta(start, &two)));
-    assert_eq!(again.files(), pairs(&[("a", "same"), ("b", "one"), ("c", "two")]));
+    goes_on(&house, || rebooted(&house).unwrap());
 }
 
 #[test]
