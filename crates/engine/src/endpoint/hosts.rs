@@ -9,7 +9,7 @@ use crate::remote::{Allowed, BadAddress, BadEntry, RemoteUrl, Scheme};
 const VENDORS_WORD: &str = "@vendors";
 
 /// Well-known services of models, each reached over TLS.
-pub const VENDORS: &[&str] = &[
+const VENDORS: &[&str] = &[
     "api.anthropic.com",
     "api.deepseek.com",
     "api.fireworks.ai",

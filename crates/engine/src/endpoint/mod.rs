@@ -14,7 +14,7 @@ use seal::{SealError, Vault};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-pub use hosts::{ModelHosts, VENDORS};
+pub use hosts::ModelHosts;
 pub use key::{BadKey, ModelKey};
 
 use crate::port::{Clock, Directory, IdSource, LedgerError, ModelPrice, OwnEndpoint};

@@ -458,16 +458,12 @@ impl Outside {
     ) -> Result<Working, NotStarted> {
         let proxy = door.proxy().map(|proxy| ("http.proxy", proxy.into()));
         let mut settings: Vec<_> = proxy.into_iter().collect();
-        let address = match &way {
+        let (address, protocol) = match &way {
             Way::Http(header) => {
                 settings.extend(header.clone().map(|it| ("http.extraHeader", it)));
-                url.to_string()
+                (url.to_string(), url.scheme().word())
             }
-            Way::Ssh(..) => BY_CONNECTION.to_owned(),
-        };
-        let protocol = match &way {
-            Way::Http(_) => url.scheme().word(),
-            Way::Ssh(..) => "fd",
+            Way::Ssh(..) => (BY_CONNECTION.to_owned(), "fd"),
         };
         let of_run =
             [format!("protocol.{protocol}.allow=always"), format!("http.userAgent={USER_AGENT}")];
@@ -477,13 +473,13 @@ impl Outside {
         }
         arguments.extend(run.arguments);
         arguments.extend(["--end-of-options", &address, run.refs]);
-        let (near, far) = UnixStream::pair()?;
         let (file_bytes_max, time_max) = (PACK_BYTES_MAX, TIME_MAX);
         let Way::Ssh(ssh, key) = way else {
             let outward = Outward { settings, file_bytes_max, time_max, connection: None };
             let git = program.start_outward(run.repository, &arguments, outward).await?;
             return Ok(Working { git, call: None });
         };
+        let (near, far) = UnixStream::pair()?;
         let connection = Some(Connection { own: near.try_clone()?, other: &far });
         let outward = Outward { settings, file_bytes_max, time_max, connection };
         let git = program.start_outward(run.repository, &arguments, outward).await?;
