@@ -1,13 +1,10 @@
 //! `remit endpoint …`: model endpoints of one's own. A key is read from a file, standard input or the environment, and
 //! never printed.
 
-use std::path::Path;
-
-use anyhow::Context;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::hand::limited;
+use super::hand::read_secret;
 use crate::cli::{Endpoint, NewEndpoint};
 use crate::client::escaped;
 use crate::config::Config;
@@ -88,20 +85,11 @@ fn body(config: &Config, new: &NewEndpoint) -> anyhow::Result<Value> {
         body["prices"] = json!([{"input": input, "cached": new.cached_price, "output": output}]);
     }
     let key = match &new.key_file {
-        Some(path) => Some(read(path)?),
+        Some(path) => Some(read_secret("key", path)?),
         None => config.text("endpoint.key").map(str::to_owned),
     };
     if let Some(key) = key {
         body["key"] = key.into();
     }
     Ok(body)
-}
-
-fn read(path: &Path) -> anyhow::Result<String> {
-    let read = if path.as_os_str() == "-" {
-        limited(&mut std::io::stdin().lock())
-    } else {
-        std::fs::File::open(path).and_then(|mut file| limited(&mut file))
-    };
-    read.with_context(|| format!("cannot read a key from {}", path.display()))
 }

@@ -131,18 +131,22 @@ fn add(body: &mut Value, name: &str, value: Option<impl Into<Value>>) {
 fn token_body(token: &TokenFile) -> anyhow::Result<Value> {
     let mut body = json!({});
     if let Some(path) = &token.token_file {
-        let read = if path.as_os_str() == "-" {
-            limited(&mut std::io::stdin().lock())
-        } else {
-            std::fs::File::open(path).and_then(|mut file| limited(&mut file))
-        };
-        let token = read.with_context(|| format!("cannot read a token from {}", path.display()))?;
-        add(&mut body, "token", Some(token));
+        add(&mut body, "token", Some(read_secret("token", path)?));
     }
     Ok(body)
 }
 
-pub(super) fn limited(from: &mut impl std::io::Read) -> std::io::Result<String> {
+/// A secret from a file, or from standard input where it is called `-`.
+pub(super) fn read_secret(what: &str, path: &Path) -> anyhow::Result<String> {
+    let read = if path.as_os_str() == "-" {
+        limited(&mut std::io::stdin().lock())
+    } else {
+        std::fs::File::open(path).and_then(|mut file| limited(&mut file))
+    };
+    read.with_context(|| format!("cannot read a {what} from {}", path.display()))
+}
+
+fn limited(from: &mut impl std::io::Read) -> std::io::Result<String> {
     let mut text = String::new();
     std::io::Read::read_to_string(&mut std::io::Read::take(from, TOKEN_BYTES_MAX), &mut text)?;
     Ok(text)
