@@ -59,12 +59,8 @@ pub(crate) fn broker(endpoints: Vec<Endpoint>, limits: Limits) -> House {
     broker_with(endpoints, limits, DayBudgets::default())
 }
 
-pub(crate) fn with_servers(
-    endpoints: Vec<Endpoint>,
-    servers: Vec<Server>,
-    limits: Limits,
-) -> House {
-    house(endpoints, servers, limits, DayBudgets::default())
+pub(crate) fn with_servers(servers: Vec<Server>) -> House {
+    house(vec![], servers, Limits::default(), DayBudgets::default())
 }
 
 pub(crate) fn broker_with(endpoints: Vec<Endpoint>, limits: Limits, budgets: DayBudgets) -> House {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use gate::{Limits, Secret, Server, ServerParts};
+use gate::{Secret, Server, ServerParts};
 use model::event::Brokered;
 use model::{Event, InputTrust, Mode};
 use serde_json::{Value, json};
@@ -58,7 +58,7 @@ fn writer() -> Reach {
 }
 
 async fn sandbox_of(scripted: &Scripted, tools: &[&str], reach: Reach) -> Sandbox {
-    let broker = with_servers(vec![], vec![server(scripted.address)], Limits::default());
+    let broker = with_servers(vec![server(scripted.address)]);
     Sandbox::with_tools(&broker, tools, reach).await
 }
 

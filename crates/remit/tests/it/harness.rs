@@ -428,9 +428,7 @@ impl Client {
     pub(crate) async fn turn_with(&self, model: Option<&str>, body: Value) -> Turn {
         let path = model.map_or_else(String::new, |model| format!("?model={model}"));
         let request = self.request("POST", &format!("/agent/chat{path}")).json(&body);
-        let mut stream = Stream::of(request).await;
-        let (dispatch, session) = (stream.header("x-unit-id"), stream.header("x-chat-session"));
-        Turn { dispatch, session, frames: stream.rest().await }
+        Stream::of(request).await.turn().await
     }
 
     /// All that a dispatch said and did so far, as entries.

@@ -7,9 +7,7 @@ use crate::harness::{Client, Folder, Server, Start, Stream};
 /// A turn in a sandbox that is to be recorded; the dispatch.
 async fn recorded(me: &Client, prompt: &str) -> String {
     let request = me.request("POST", "/agent/chat?record=true").json(&json!({"prompt": prompt}));
-    let mut stream = Stream::of(request).await;
-    stream.rest().await;
-    stream.header("x-unit-id")
+    Stream::of(request).await.turn().await.dispatch
 }
 
 #[tokio::test]

@@ -197,33 +197,41 @@ pub(crate) async fn code(client: &Client, path: &str, body: Value) -> (u16, Stri
     (answer.status.as_u16(), text("code"), text("detail"))
 }
 
-/// Looks at the arguments of all processes, again and again, until it is dropped.
-struct Watch {
+/// Looks at all processes, again and again, until it is dropped.
+pub(crate) struct Watch {
     over: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<(usize, usize)>>,
 }
 
 impl Watch {
-    fn start() -> Self {
+    /// Looks for any of the secrets in these files of each process, and for `work` in its arguments.
+    pub(crate) fn start(
+        secrets: Vec<String>,
+        files: &'static [&'static str],
+        work: &'static str,
+    ) -> Self {
         let over = Arc::<AtomicBool>::default();
         let end = over.clone();
         let thread = std::thread::spawn(move || {
-            let (mut with_token, mut fetches) = (0, 0);
+            let (mut told, mut calls) = (0, 0);
             while !end.load(Ordering::Relaxed) {
                 for entry in std::fs::read_dir("/proc").expect("there").flatten() {
-                    let said = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-                    let said = String::from_utf8_lossy(&said).into_owned();
-                    with_token += usize::from(said.contains(TOKEN) || said.contains("Y2FuYXJ5"));
-                    fetches += usize::from(said.contains("refs/heads/incoming"));
+                    let text = |name: &str| {
+                        let bytes = std::fs::read(entry.path().join(name)).unwrap_or_default();
+                        String::from_utf8_lossy(&bytes).into_owned()
+                    };
+                    let said: String = files.iter().map(|name| text(name)).collect();
+                    told += usize::from(secrets.iter().any(|secret| said.contains(secret)));
+                    calls += usize::from(text("cmdline").contains(work));
                 }
             }
-            (with_token, fetches)
+            (told, calls)
         });
         Self { over, thread: Some(thread) }
     }
 
-    /// How often it saw the token, and how often git at its work.
-    fn end(mut self) -> (usize, usize) {
+    /// How often it saw a secret, and how often the program at its work.
+    pub(crate) fn end(mut self) -> (usize, usize) {
         self.over.store(true, Ordering::Relaxed);
         self.thread.take().expect("running").join().expect("ended")
     }
@@ -274,7 +282,8 @@ async fn a_repository_is_attached_pulled_and_pushed_and_only_it_sees_the_token()
     let me = server.client();
     let repo = remote.address("notes.git");
     nobody_gets_in_without_the_token(&me, &folder, &remote).await;
-    let watch = Watch::start();
+    let secrets = vec![TOKEN.to_owned(), "Y2FuYXJ5".to_owned()];
+    let watch = Watch::start(secrets, &["cmdline"], "refs/heads/incoming");
     let made = me.post("/agent/workspace/attach", json!({"repo": repo, "token": TOKEN})).await;
     let made = made.expect(reqwest::StatusCode::CREATED);
     assert_eq!((&made["name"], &made["active"]), (&json!("notes"), &json!(false)));

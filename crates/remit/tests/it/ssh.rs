@@ -6,14 +6,14 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::git::{commit, ok};
-use crate::harness::{Client, Folder, Server, Start, until};
-use crate::remotes::{code, nothing_is_left};
+use crate::harness::{Client, DEADLINE, Folder, Server, Start, output, until};
+use crate::remotes::{Watch, code, nothing_is_left};
 use crate::secrets::holders;
 
 /// Serves what git asks for, in the folder of the daemon.
@@ -35,8 +35,7 @@ struct Sshd {
 }
 
 fn run(program: &str, args: &[&str]) -> Output {
-    let output = Command::new(program).args(args).stdin(Stdio::null()).output();
-    output.unwrap_or_else(|problem| panic!("{program}: {problem}"))
+    output(Command::new(program).args(args), DEADLINE)
 }
 
 /// A new pair of keys; the path of the private one.
@@ -69,7 +68,7 @@ impl Sshd {
              ForceCommand cd {at} && {command}\n"
         );
         std::fs::write(folder.join("sshd_config"), config).expect("written");
-        let tested = Self::daemon(folder).arg("-t").output().expect("a shell");
+        let tested = output(Self::daemon(folder).arg("-t"), DEADLINE);
         if !tested.status.success() {
             return Err(format!(
                 "sshd cannot run here: {}",
@@ -175,43 +174,6 @@ fn secret_lines(key: &str) -> Vec<String> {
     lines[3..lines.len() - 1].iter().map(|line| (*line).to_owned()).collect()
 }
 
-/// Looks at the arguments and environments of all processes, again and again, until it is dropped.
-struct Watch {
-    over: Arc<AtomicBool>,
-    thread: std::thread::JoinHandle<(usize, usize)>,
-}
-
-impl Watch {
-    fn start(secrets: Vec<String>) -> Self {
-        let over = Arc::<AtomicBool>::default();
-        let end = over.clone();
-        let thread = std::thread::spawn(move || {
-            let (mut told, mut calls) = (0, 0);
-            while !end.load(Ordering::Relaxed) {
-                for entry in std::fs::read_dir("/proc").expect("there").flatten() {
-                    let text = |name: &str| {
-                        let bytes = std::fs::read(entry.path().join(name)).unwrap_or_default();
-                        String::from_utf8_lossy(&bytes).into_owned()
-                    };
-                    let (arguments, variables) = (text("cmdline"), text("environ"));
-                    let tells =
-                        |secret: &String| arguments.contains(secret) || variables.contains(secret);
-                    told += usize::from(secrets.iter().any(tells));
-                    calls += usize::from(arguments.contains("HostKeyAlias=[127.0.0.1]"));
-                }
-            }
-            (told, calls)
-        });
-        Self { over, thread }
-    }
-
-    /// How often it saw a secret, and how often ssh at its work.
-    fn end(self) -> (usize, usize) {
-        self.over.store(true, Ordering::Relaxed);
-        self.thread.join().expect("ended")
-    }
-}
-
 fn seen_nowhere(folder: &Folder, server: &Server, secrets: &[String]) {
     let texts: Vec<&str> = secrets.iter().map(String::as_str).collect();
     assert_eq!(holders(folder.path(), &texts), Vec::<String>::new());
@@ -229,7 +191,7 @@ async fn a_repository_is_followed_by_ssh_and_the_key_is_seen_nowhere() {
     let server = start(&folder, &[&sshd], &sshd.pin("host"));
     let me = server.client();
     let secrets = secret_lines(&sshd.key());
-    let watch = Watch::start(secrets.clone());
+    let watch = Watch::start(secrets.clone(), &["cmdline", "environ"], "HostKeyAlias=[127.0.0.1]");
     let repo = sshd.address("notes.git");
     let with_key = |body: Value| {
         let mut body = body;

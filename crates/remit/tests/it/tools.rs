@@ -9,21 +9,17 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::{Folder, Server, Start, Stream};
+use crate::judge::of_type;
 
 const CANARY: &str = "canary-tool-key-4d1c7e";
 
 async fn events(server: &Server, tools: &str, prompt: &str) -> (String, Vec<Value>) {
     let me = server.client();
     let path = format!("/agent/chat?tools={tools}");
-    let mut stream = Stream::of(me.request("POST", &path).json(&json!({"prompt": prompt}))).await;
-    let dispatch = stream.header("x-unit-id");
-    stream.rest().await;
+    let request = me.request("POST", &path).json(&json!({"prompt": prompt}));
+    let dispatch = Stream::of(request).await.turn().await.dispatch;
     let events = me.events(&dispatch).await;
-    (dispatch, events.into_iter().map(|mut entry| entry["event"].take()).collect())
-}
-
-fn of<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
-    events.iter().filter(|event| event["type"] == kind).collect()
+    (dispatch, events)
 }
 
 #[tokio::test]
@@ -36,30 +32,32 @@ async fn an_agent_searches_what_it_was_given_and_nothing_else() {
     let search =
         "call knowledge.search {\"query\":\"heron\"}; call knowledge.links {\"path\":\"plan.md\"}";
     let (dispatch, told) = events(&server, "knowledge", search).await;
-    let brokered = of(&told, "brokered");
+    let brokered = of_type(&told, "brokered");
     let seen: Vec<_> = brokered.iter().map(|it| (&it["tool"], &it["outcome"])).collect();
     assert_eq!(
         seen,
         [(&json!("search"), &json!("answered")), (&json!("links"), &json!("answered"))]
     );
     assert_eq!(brokered[0]["arguments"], json!({"query": "heron"}));
-    assert!(told.last().expect("events")["reply"].as_str().expect("a reply").contains("plan.md"));
-    assert_eq!(of(&told, "tool_call").len(), 2, "the agent tells of them too");
+    assert!(
+        told.last().expect("events")["event"]["reply"]
+            .as_str()
+            .expect("a reply")
+            .contains("plan.md")
+    );
+    assert_eq!(of_type(&told, "tool_call").len(), 2, "the agent tells of them too");
     let shown = me.get(&format!("/agent/dispatches/{dispatch}")).await.ok();
     assert_eq!(shown["tools"], json!(["knowledge"]));
 
     let (_, told) = events(&server, "knowledge.links", search).await;
-    assert!(of(&told, "brokered").iter().all(|it| it["tool"] == "links"), "{told:?}");
+    assert!(of_type(&told, "brokered").iter().all(|it| it["tool"] == "links"), "{told:?}");
     let (_, told) = events(&server, "", search).await;
-    assert_eq!(of(&told, "brokered"), [&Value::Null; 0]);
+    assert_eq!(of_type(&told, "brokered"), [&Value::Null; 0]);
     for unknown in ["other", "knowledge.delete"] {
         let path = format!("/agent/chat?tools={unknown}");
         let refused = me.post(&path, json!({"prompt": "hi"})).await;
         assert_eq!(refused.status.as_u16(), 422, "{refused:?}");
-        assert!(
-            refused.body.contains("remit") || refused.body.contains("/agent/tools"),
-            "{refused:?}"
-        );
+        assert!(refused.body.contains("/agent/tools"), "{refused:?}");
     }
     let listed = folder.run(&["tool", "ls", "--json"]).ok();
     assert!(listed.out.contains("\"knowledge\""), "{listed:?}");
@@ -79,12 +77,14 @@ async fn a_server_outside_is_called_with_a_key_that_nobody_else_sees() {
     let server = Start::on(&folder).server();
     let prompt = "call tracker.find {\"id\":7}; call tracker.close {\"id\":7}; run env; run cat /proc/self/environ";
     let (dispatch, told) = events(&server, "tracker", prompt).await;
-    let outcomes: Vec<_> = of(&told, "brokered").iter().map(|it| it["outcome"].clone()).collect();
+    let outcomes: Vec<_> =
+        of_type(&told, "brokered").iter().map(|it| it["outcome"].clone()).collect();
     assert_eq!(outcomes, ["answered", "answered"], "{told:?}");
     let (_, told_reader) =
-        events_in(&server, "tracker", "home:ro", "call tracker.find {}; call tracker.close {}")
+        events(&server, "tracker&workspace=home:ro", "call tracker.find {}; call tracker.close {}")
             .await;
-    let called: Vec<_> = of(&told_reader, "brokered").iter().map(|it| it["tool"].clone()).collect();
+    let called: Vec<_> =
+        of_type(&told_reader, "brokered").iter().map(|it| it["tool"].clone()).collect();
     assert_eq!(called, ["find"], "what may only read acts nowhere: {told_reader:?}");
     let me = server.client();
     let first = me.get(&format!("/agent/dispatches/{dispatch}")).await.ok();
@@ -92,9 +92,7 @@ async fn a_server_outside_is_called_with_a_key_that_nobody_else_sees() {
     me.until(&dispatch, "ended").await;
     let more = json!({"prompt": "write Hello to hello.md", "session": first["session"]});
     let more = me.request("POST", "/agent/chat?tools=").json(&more);
-    let mut more = Stream::of(more).await;
-    let next = more.header("x-unit-id");
-    more.rest().await;
+    let next = Stream::of(more).await.turn().await.dispatch;
     let next = me.get(&format!("/agent/dispatches/{next}")).await.ok();
     assert_eq!(next["tools"], json!([]));
     for shown in [first, next] {
@@ -109,15 +107,6 @@ async fn a_server_outside_is_called_with_a_key_that_nobody_else_sees() {
     for request in requests {
         assert!(request.contains(&format!("Bearer {CANARY}")), "{request}");
     }
-}
-
-async fn events_in(
-    server: &Server,
-    tools: &str,
-    workspace: &str,
-    prompt: &str,
-) -> (String, Vec<Value>) {
-    events(server, &format!("{tools}&workspace={workspace}"), prompt).await
 }
 
 /// A server of tools, one connection a request, that tells what it was asked.
@@ -141,6 +130,9 @@ fn answer(mut stream: TcpStream, asked: &Sender<String>) -> Option<()> {
     let body = loop {
         let mut buffer = [0; 4096];
         let read = stream.read(&mut buffer).ok()?;
+        if read == 0 {
+            return Some(());
+        }
         raw.extend_from_slice(&buffer[..read]);
         let text = String::from_utf8_lossy(&raw).into_owned();
         let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
@@ -150,9 +142,6 @@ fn answer(mut stream: TcpStream, asked: &Sender<String>) -> Option<()> {
         });
         if body.len() >= length.unwrap_or(0) {
             break body.to_owned();
-        }
-        if read == 0 {
-            return Some(());
         }
     };
     asked.send(String::from_utf8_lossy(&raw).into_owned()).ok()?;
