@@ -285,9 +285,11 @@ function journey(name, size) {
 
       await t.test('has its endpoint forgotten', STEP, async () => {
         await page.goto(`${server.url}/keys`);
+        const mine = page.getByText(service.url, { exact: true });
+        await mine.waitFor();
         await page.getByRole('button', { name: 'Remove' }).click();
         await page.getByRole('dialog').getByRole('button', { name: 'Remove' }).click();
-        await page.getByText(`${service.url}`, { exact: true }).waitFor({ state: 'detached' });
+        await mine.waitFor({ state: 'detached' });
       });
 
       await t.test('goes anywhere by its name', STEP, async () => {
