@@ -80,7 +80,7 @@ async function longOf(page, gauge, url, id) {
   await page.goto(`${url}/dispatches/${id}`);
   await page.getByText('Step 0').first().waitFor();
   const tab = (name) => () => page.evaluate((name) => [...document.querySelectorAll('.tabs a')].find((it) => it.textContent === name).click(), name);
-  const scroll = await each(gauge, 12, [(n) => jump(page, '.timeline', ((n * 5) % 12) / 12)]);
+  const scroll = await each(gauge, 12, [(n) => jump(page, '.view .list', ((n * 5) % 12) / 12)]);
   const views = await each(gauge, 3, [tab('Events'), tab('Replay'), tab('Timeline')]);
   await tab('Replay')();
   await page.getByRole('slider').waitFor();
