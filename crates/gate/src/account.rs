@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use engine::port::{Charge, Exchange, LedgerError, ModelCall, Report, Tokens};
+use engine::port::{Charge, Exchange, LedgerError, ModelCall, ModelPrice, Report, Tokens};
 use engine::task::TaskKind;
 use model::{Event, ModelApi, TurnId};
 use serde::Deserialize;
@@ -15,7 +15,7 @@ use tracing::{error, warn};
 use crate::broker::Serving;
 use crate::budget::{Hold, UsedUp};
 use crate::demo;
-use crate::price::Price;
+use crate::price;
 use crate::refusal::Refusal;
 use crate::route::Ask;
 use crate::talk::say::{self, Voice};
@@ -36,7 +36,7 @@ pub(crate) struct Billed<'a> {
     pub(crate) endpoint: &'a str,
     pub(crate) model: &'a str,
     /// What the model costs, if anybody said.
-    pub(crate) price: Option<&'a Price>,
+    pub(crate) price: Option<&'a ModelPrice>,
     /// The most tokens that the endpoint takes as the limit of an answer.
     pub(crate) max_tokens: Option<u64>,
 }
@@ -48,7 +48,7 @@ pub(crate) struct Account {
     api: ModelApi,
     endpoint: String,
     model: String,
-    price: Option<Price>,
+    price: Option<ModelPrice>,
     /// The turn that the agent worked on when it called.
     turn: Option<TurnId>,
     /// About how many tokens the request has, for an endpoint that does not say.
@@ -196,7 +196,11 @@ impl Account {
             endpoint: self.endpoint.clone(),
             model: self.model.clone(),
             tokens: used.map(tokens),
-            cost_micros: self.price.as_ref().zip(used).map(|(price, used)| price.cost(used)),
+            cost_micros: self
+                .price
+                .as_ref()
+                .zip(used)
+                .map(|(price, used)| price::cost(price, used)),
             charge,
         };
         let elapsed = self.serving.clock().instant().saturating_duration_since(self.started);
@@ -251,9 +255,9 @@ impl Drop for Account {
 }
 
 /// What counts of a call that used so much.
-fn charge(price: Option<&Price>, used: Used) -> Charge {
+fn charge(price: Option<&ModelPrice>, used: Used) -> Charge {
     let tokens = used.input.saturating_add(used.output);
-    Charge { requests: 1, tokens, micros: price.map_or(0, |price| price.cost(used)) }
+    Charge { requests: 1, tokens, micros: price.map_or(0, |it| price::cost(it, used)) }
 }
 
 /// The limit of the answer that a request names, in whatever dialect.

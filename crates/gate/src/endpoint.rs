@@ -1,11 +1,12 @@
 //! Where a model is reached: the address and the key that only the gate knows. Never sends anything.
 
+use engine::port::ModelPrice;
 use hyper::header::HeaderValue;
 use model::{ModelApi, RunnerName};
 use reqwest::Url;
 use tokio_util::sync::CancellationToken;
 
-use crate::price::Price;
+use crate::price;
 use crate::secret::Secret;
 
 /// The longest name of a model, in bytes.
@@ -32,7 +33,7 @@ pub struct EndpointParts {
     /// more than it knows. Absent: what the agent asks for.
     pub max_tokens: Option<u64>,
     /// What its models cost; the first that fits a model counts.
-    pub prices: Vec<Price>,
+    pub prices: Vec<ModelPrice>,
 }
 
 /// Where a model is reached.
@@ -46,7 +47,7 @@ pub struct Endpoint {
     pub(crate) models: Vec<String>,
     pub(crate) runners: Vec<RunnerName>,
     pub(crate) max_tokens: Option<u64>,
-    pub(crate) prices: Vec<Price>,
+    pub(crate) prices: Vec<ModelPrice>,
     /// Cancelled when it is not to be used any more, and what is under way is to end; of a person's alone.
     pub(crate) over: Option<CancellationToken>,
 }
@@ -128,8 +129,8 @@ impl Endpoint {
     }
 
     /// What its model costs, if anybody said.
-    pub(crate) fn price(&self) -> Option<&Price> {
-        self.prices.iter().find(|price| price.fits(&self.model))
+    pub(crate) fn price(&self) -> Option<&ModelPrice> {
+        self.prices.iter().find(|it| price::fits(it, &self.model))
     }
 
     /// The address of `path`, which begins with a version.

@@ -37,5 +37,4 @@ pub use demo::MODEL as DEMO_MODEL;
 pub use endpoint::{BadEndpoint, Endpoint, EndpointParts};
 pub use limit::Limits;
 pub use mcp::{BadServer, Server, ServerParts};
-pub use price::Price;
 pub use secret::Secret;

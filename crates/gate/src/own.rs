@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use engine::endpoint::{EndpointError, Endpoints, ModelHosts, OWN_MARK, Opened, own};
-use engine::port::{Clock, ModelPrice, OwnEndpoint, Tried};
+use engine::port::{Clock, OwnEndpoint, Tried};
 use model::{EndpointName, ModelApi, RunnerName, UserId};
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -12,7 +12,6 @@ use tokio::sync::Semaphore;
 
 use crate::endpoint::{Endpoint, EndpointParts};
 use crate::limit::{LOOK_UP, Limits, TRIES_AT_ONCE, TRY};
-use crate::price::Price;
 use crate::refusal::Refusal;
 use crate::secret::Secret;
 use crate::upstream::{NotPublic, Upstream};
@@ -101,7 +100,7 @@ impl Owned {
             models: told.models.into_iter().chain(usual).collect(),
             runners: Vec::new(),
             max_tokens: told.max_tokens,
-            prices: told.prices.into_iter().map(price).collect(),
+            prices: told.prices,
         };
         let name = parts.name.clone();
         let gone = |_| Refusal::Gone { endpoint: name.clone() };
@@ -113,11 +112,6 @@ impl Owned {
         }
         Ok(endpoint)
     }
-}
-
-fn price(told: ModelPrice) -> Price {
-    let ModelPrice { models, input, cached, output } = told;
-    Price { models, input, cached, output }
 }
 
 fn refused(endpoint: String, error: &EndpointError) -> Refusal {

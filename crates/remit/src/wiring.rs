@@ -12,12 +12,12 @@ use embedded::sqlite::SqliteLedger;
 use embedded::system::{RandomIds, SystemClock};
 use engine::dispatcher::{Dispatcher, Parts, QueueBounds, Settings};
 use engine::endpoint::{self, Endpoints};
-use engine::port::{Clock, Gate, IdSource};
+use engine::port::{Clock, Gate, IdSource, ModelPrice};
 use engine::proposal::{self, Drafts, Inbox};
 use engine::remote::Outside;
 use engine::runner::builtin_runners;
 use engine::task::{TaskKind, Tasks};
-use gate::{Broker, DayBudgets, Endpoint, EndpointParts, Price, Secret, ServerParts, Setup};
+use gate::{Broker, DayBudgets, Endpoint, EndpointParts, Secret, ServerParts, Setup};
 use knowledge::Knowledge;
 use model::{Budget, Limits, ModelApi, Program, Runner, RunnerName, Time, UserId};
 use server::{BasePath, Defaults, Hosts, Links};
@@ -305,12 +305,12 @@ fn budget(config: &Config, whose: &str) -> Budget {
 }
 
 /// What the models of the first endpoint cost, if it is said.
-fn price(config: &Config) -> Result<Option<Price>, Failed> {
+fn price(config: &Config) -> Result<Option<ModelPrice>, Failed> {
     let keys = ["model.input_price", "model.cached_price", "model.output_price"];
     match keys.map(|key| number(config, key)) {
         [None, None, None] => Ok(None),
         [Some(input), cached, Some(output)] => {
-            Ok(Some(Price { models: "*".to_owned(), input, cached, output }))
+            Ok(Some(ModelPrice { models: "*".to_owned(), input, cached, output }))
         }
         _ => Err(Failed::new(Exit::Config, "a price needs both sides")
             .next("set model.input_price and model.output_price")),
@@ -355,9 +355,9 @@ fn named(name: &str, told: &NamedEndpoint) -> Result<Endpoint, Failed> {
     Endpoint::new(parts).map_err(|problem| bad(problem.to_string()))
 }
 
-fn priced(price: &NamedPrice) -> Price {
+fn priced(price: &NamedPrice) -> ModelPrice {
     let NamedPrice { models, input, cached, output } = price;
-    Price { models: models.clone(), input: *input, cached: *cached, output: *output }
+    ModelPrice { models: models.clone(), input: *input, cached: *cached, output: *output }
 }
 
 /// The runners that come with the program, and those of `<data>/runners/*.toml`; their folders whole.

@@ -1,7 +1,7 @@
 //! What is written down of each call, and when.
 
-use engine::port::{Tokens, Usage, UsageBook, UsageBy, UsageQuery};
-use gate::{Endpoint, EndpointParts, Limits, Price};
+use engine::port::{ModelPrice, Tokens, Usage, UsageBook, UsageBy, UsageQuery};
+use gate::{Endpoint, EndpointParts, Limits};
 use model::{Event, ModelApi, Time};
 
 use crate::support::{
@@ -57,7 +57,7 @@ async fn a_call_that_is_refused_used_nothing() {
 async fn a_call_costs_what_the_first_price_says_that_fits_its_model() {
     let body = r#"{"usage":{"prompt_tokens":1000,"prompt_tokens_details":{"cached_tokens":400},"completion_tokens":100}}"#;
     let upstream = Scripted::always(whole("200 OK", "", body)).await;
-    let price = |models: &str, input, cached, output| Price {
+    let price = |models: &str, input, cached, output| ModelPrice {
         models: models.into(),
         input,
         cached,
