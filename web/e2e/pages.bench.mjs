@@ -51,6 +51,26 @@ async function each(gauge, times, acts) {
   return { p50: round(quantile(samples, 0.5)), p95: round(quantile(samples, 0.95)), max: round(Math.max(...samples)) };
 }
 
+/** What it costs to draw so many plain rows of text, which says how fast the machine was. */
+const yardstick = (page, gauge) => each(gauge, 9, [() => page.evaluate(() => {
+  const rows = document.createElement('div');
+  for (let row = 0; row < 100; row += 1) rows.appendChild(document.createElement('p')).textContent = `row ${row} ${performance.now()}`;
+  document.querySelector('#yardstick')?.remove();
+  rows.id = 'yardstick';
+  document.body.prepend(rows);
+})]);
+
+/** How many rows a list has made; those that one should see are among them. */
+async function rowsOf(page) {
+  const { many, gap } = await page.evaluate(() => {
+    const list = document.querySelector('.list').getBoundingClientRect();
+    const rows = [...document.querySelectorAll('.list [data-key]')].map((it) => it.getBoundingClientRect());
+    return { many: rows.length, gap: rows.length === 0 || rows[0].top > list.top || rows.at(-1).bottom < list.bottom };
+  });
+  assert.ok(!gap, 'the list is full of rows where one looks');
+  return many;
+}
+
 /** Scrolls to a share of the whole; what looks for an element by role would be measured, too. */
 const jump = (page, list, to) => page.evaluate(([list, to]) => { const it = document.querySelector(list); it.scrollTo({ top: to * it.scrollHeight }); }, [list, to]);
 
@@ -80,7 +100,8 @@ async function longOf(page, gauge, url, id) {
   await page.goto(`${url}/dispatches/${id}`);
   await page.getByText('Step 0').first().waitFor();
   const tab = (name) => () => page.evaluate((name) => [...document.querySelectorAll('.tabs a')].find((it) => it.textContent === name).click(), name);
-  const scroll = await each(gauge, 12, [(n) => jump(page, '.view .list', ((n * 5) % 12) / 12)]);
+  const scroll = await each(gauge, 12, [(n) => jump(page, '.view .list', ((n * 5 + 1) % 12) / 12)]);
+  assert.ok(await rowsOf(page) < 100, 'only rows that can be seen are made');
   const views = await each(gauge, 3, [tab('Events'), tab('Replay'), tab('Timeline')]);
   await tab('Replay')();
   await page.getByRole('slider').waitFor();
@@ -114,7 +135,7 @@ try {
   await page.goto(server.login);
   await message(page).waitFor();
   const gauge = await meter(page);
-  const figures = { token_ms: await words(page, gauge, server.url), list_ms: await listOf(page, gauge, server.url), long_ms: await longOf(page, gauge, server.url, long) };
+  const figures = { yardstick_ms: await yardstick(page, gauge), token_ms: await words(page, gauge, server.url), list_ms: await listOf(page, gauge, server.url), long_ms: await longOf(page, gauge, server.url, long) };
   assert.deepEqual(seen.complaints, []);
   console.log(JSON.stringify(figures));
 } finally {
