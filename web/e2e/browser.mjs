@@ -31,10 +31,12 @@ export async function open(browser, { width, height }, origin, { touch = false }
   const page = await context.newPage();
   const complaints = [];
   const foreign = [];
+  const missing = new Set();
   let away = false;
   page.on('console', (message) => {
     // While the server is down, the browser itself says that it cannot be reached.
     if (away && /ERR_CONNECTION|ERR_INCOMPLETE|ERR_EMPTY|ERR_NETWORK/.test(message.text())) return;
+    if (missing.has(message.location().url) && message.text().includes('status of 404')) return;
     if (['error', 'warning'].includes(message.type())) complaints.push(`${message.type()}: ${message.text()} (${message.location().url})`);
   });
   page.on('pageerror', (error) => complaints.push(`uncaught: ${error.stack}`));
@@ -45,6 +47,11 @@ export async function open(browser, { width, height }, origin, { touch = false }
   return {
     page, context, complaints, foreign,
     serverIsAway(is) { away = is; },
+    /** Goes to an address that is none, of which the browser may complain. */
+    async astray(address) {
+      missing.add(address);
+      return page.goto(address);
+    },
     async shot(name) {
       // What is measured before it is shown, as long lists are, takes a few frames.
       await page.evaluate(() => document.fonts.ready.then(() => new Promise((done) => {

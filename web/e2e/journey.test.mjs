@@ -311,12 +311,35 @@ function journey(name, size) {
         await help.waitFor({ state: 'detached' });
       });
 
+      await t.test('is told where there is no page, and finds back', STEP, async () => {
+        const told = page.getByRole('heading', { name: 'There is no such page', level: 1 });
+        for (const look of ['light', 'dark']) {
+          await page.emulateMedia({ colorScheme: look });
+          assert.equal((await seen.astray(`${server.url}/nowhere/at/all`)).status(), 404);
+          await told.waitFor();
+          assert.match(await page.title(), /^There is no such page/);
+          await shot(`${name}-${look}-nowhere`);
+          found.push(...await faults(page), ...await sticksOut(page));
+        }
+        await page.getByRole('main').getByRole('link', { name: 'Go to the chat' }).click();
+        await message(page).waitFor();
+        await page.goto(`${server.url}/workspace/home/nothing`);
+        await told.waitFor();
+        await page.goBack();
+        await message(page).waitFor();
+        assert.deepEqual(found, []);
+      });
+
       await t.test('logs out', STEP, async () => {
         await page.goto(`${server.url}/keys`);
         if (phone) await page.getByRole('button', { name: 'More' }).click();
         await page.getByRole('button', { name: 'Log out' }).click();
         await page.getByRole('heading', { name: 'Log in' }).waitFor();
         await shot(`${name}-11-login`);
+        assert.deepEqual(await faults(page), []);
+        await seen.astray(`${server.url}/nowhere`);
+        await page.getByRole('heading', { name: 'There is no such page' }).waitFor();
+        await shot(`${name}-21-nowhere`);
         assert.deepEqual(await faults(page), []);
       });
     });

@@ -6,7 +6,7 @@
 use std::io::Read;
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use flate2::read::GzDecoder;
 use tracing::error;
@@ -26,13 +26,48 @@ const FILES: &[File] = include!(concat!(env!("OUT_DIR"), "/pages.rs"));
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 /// Asked for again each time.
 const FRESH: &str = "no-cache";
+/// Not kept at all.
+const NEVER: &str = "no-store";
+
+/// Where programs ask: what is not there is an error in words for them, whoever asks.
+const OF_PROGRAMS: [&str; 5] = ["agent", "auth", "admin", "git", "assets"];
 
 /// The one page. It finds out from the address what it is to show.
 pub(crate) async fn index(State(api): State<Api>) -> Result<Response, Problem> {
+    page(&api, FRESH)
+}
+
+/// What is no route: to a browser that goes there the page, which then says so; an error otherwise.
+/// Nothing of the address is in the answer.
+pub(crate) async fn nowhere(
+    State(api): State<Api>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    if !is_visit(&method, uri.path(), &headers) {
+        return Err(Problem::plain(NOT_FOUND));
+    }
+    let mut response = page(&api, NEVER)?;
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    Ok(response)
+}
+
+/// Whether a browser is sent to a page of ours, and not a program that asks for something.
+fn is_visit(method: &Method, path: &str, headers: &HeaderMap) -> bool {
+    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|it| it.to_str().ok());
+    let kinds = accepts.flat_map(|it| it.split(',')).filter_map(|it| it.split(';').next());
+    (method == Method::GET || method == Method::HEAD)
+        && !OF_PROGRAMS.contains(&first)
+        && kinds.into_iter().any(|kind| kind.trim().eq_ignore_ascii_case("text/html"))
+}
+
+fn page(api: &Api, kept: &'static str) -> Result<Response, Problem> {
     let page = unpacked(find("index.html")?)?;
     let page =
         String::from_utf8_lossy(&page).replace("./", &format!("{}/", api.base_path.as_str()));
-    Ok(told("text/html; charset=utf-8", FRESH, page.into_bytes()))
+    Ok(told("text/html; charset=utf-8", kept, page.into_bytes()))
 }
 
 pub(crate) async fn icon(headers: HeaderMap) -> Result<Response, Problem> {
@@ -109,6 +144,29 @@ mod tests {
             assert_ne!(kind_of(name), "application/octet-stream", "{name}");
         }
         assert!(!page.contains("<style") && !page.contains("style="), "{page}");
+    }
+
+    #[test]
+    fn a_browser_that_is_sent_somewhere_is_told_from_a_program() {
+        let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+        let check = |method: &Method, path, accept: &'static str| {
+            let headers = [(header::ACCEPT, HeaderValue::from_static(accept))];
+            is_visit(method, path, &headers.into_iter().collect())
+        };
+        for path in ["/nowhere", "/nowhere/", "/agents", "/keys/x", "//example.org", "/<b>"] {
+            assert!(check(&Method::GET, path, browser), "{path}");
+            assert!(check(&Method::HEAD, path, "TEXT/HTML;q=0.5"), "{path}");
+            assert!(!check(&Method::POST, path, browser), "{path}");
+        }
+        for path in
+            ["/agent", "/agent/x", "/auth/x", "/admin/", "/git/x.git", "/assets/a/b", "//git"]
+        {
+            assert!(!check(&Method::GET, path, browser), "{path}");
+        }
+        for accept in ["*/*", "application/json", "text/event-stream", "text/*", "", "x/text/html"]
+        {
+            assert!(!check(&Method::GET, "/nowhere", accept), "{accept}");
+        }
     }
 
     #[test]

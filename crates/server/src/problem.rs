@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 use tracing::error;
 use trust::Reason;
 
+use crate::security::Page;
+
 /// One kind of problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kind {
@@ -222,10 +224,12 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Puts an error response into words, in the form that was asked for. Others pass unchanged.
+/// Puts an error response into words, in the form that was asked for. Others pass unchanged, as does
+/// a page of ours, which says it itself.
 pub(crate) fn in_words(mut response: Response, form: Form) -> Response {
     let status = response.status();
-    if !status.is_client_error() && !status.is_server_error() {
+    let is_page = response.extensions().get::<Page>().is_some();
+    if is_page || (!status.is_client_error() && !status.is_server_error()) {
         return response;
     }
     let problem =

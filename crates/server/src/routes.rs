@@ -400,7 +400,7 @@ pub fn router(parts: Parts) -> Router {
         router = router.route(route.path, (route.serve)(route.method.filter()).layer(guard));
     }
     let router = router
-        .fallback(async || Problem::plain(NOT_FOUND))
+        .fallback(pages::nowhere)
         .method_not_allowed_fallback(async || Problem::plain(METHOD));
     let router = match base.as_str() {
         "" => router,

@@ -1,4 +1,4 @@
-// The sections of the workbench, for the rail, the palette and the keyboard alike.
+// The sections of the workbench, for the rail, the palette and the keyboard alike, and which addresses are pages.
 
 import type { IconName } from '../ui/Icon.svelte';
 import { words } from './words.ts';
@@ -12,3 +12,18 @@ export const sections: Section[] = [
   { name: 'workspace', icon: 'folder', key: 'w', goes: words.keyboard.goWorkspace },
   { name: 'keys', icon: 'key', key: 'k', goes: words.keyboard.goKeys },
 ];
+
+/** What is shown of a workspace. */
+export const workspaceViews = ['files', 'history', 'graph', 'members'] as const;
+
+/** Whether there is a page at this address. Whether there is what it is about, the page finds out. */
+export function exists(parts: string[]): boolean {
+  const [section = '', , view = 'files'] = parts;
+  switch (section) {
+    case '': return true;
+    case 'login': case 'keys': return parts.length === 1;
+    case 'chat': case 'dispatches': case 'inbox': return parts.length <= 2;
+    case 'workspace': return view === 'files' || (view === 'history' && parts.length <= 4) || ((view === 'graph' || view === 'members') && parts.length <= 3);
+    default: return false;
+  }
+}

@@ -163,12 +163,51 @@ async fn pages_may_run_our_own_scripts_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn an_address_that_is_none_is_a_page_in_a_browser_and_an_error_elsewhere() {
+    let folder = Folder::new();
+    let server = Server::start(&folder);
+    let asks = async |path: &str, accept: &str| {
+        Answer::of(server.nobody().request("GET", path).header("accept", accept)).await
+    };
+    let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    let page = asks("/nowhere/%3Cscript%3Ealert(1)%3C/script%3E?to=//evil.example", browser).await;
+    assert_eq!(page.status.as_u16(), 404);
+    assert_eq!(page.headers["content-type"], "text/html; charset=utf-8");
+    assert_eq!(page.headers["cache-control"], "no-store");
+    assert!(!page.headers.contains_key("location"), "{page:?}");
+    let home = server.nobody().get("/").await;
+    assert_eq!(page.body, home.body, "the page of the workbench, and nothing of the address");
+    let policy = "content-security-policy";
+    assert_eq!(page.headers[policy], home.headers[policy]);
+    for (path, accept) in [
+        ("/nowhere", "*/*"),
+        ("/nowhere", "application/json"),
+        ("/agent/nowhere", browser),
+        ("/auth/nowhere", browser),
+        ("/assets/missing.js", browser),
+    ] {
+        let error = asks(path, accept).await;
+        assert_eq!(error.status.as_u16(), 404, "{path} {accept}");
+        assert_eq!(error.json(), json!({"detail": "There is no such thing"}), "{path} {accept}");
+        assert_eq!(error.headers["content-type"], "application/json", "{path} {accept}");
+    }
+    let head = server.nobody().request("HEAD", "/nowhere").header("accept", browser);
+    let head = Answer::of(head).await;
+    assert_eq!((head.status.as_u16(), head.body.as_str()), (404, ""));
+    let post = server.nobody().request("POST", "/nowhere").header("accept", browser);
+    assert_eq!(Answer::of(post).await.headers["content-type"], "application/json");
+}
+
+#[tokio::test]
 async fn a_base_path_holds_for_pages_and_api_alike() {
     let folder = Folder::new();
     let server = Start::on(&folder).arg("--base-path").arg("/remit").server();
     assert!(server.url().ends_with("/remit"), "{}", server.url());
     let page = server.nobody().get("/chat/x").await;
     assert!(page.body.contains("src=\"/remit/assets/"), "{}", page.body);
+    let visit = server.nobody().request("GET", "/nowhere").header("accept", "text/html");
+    let visit = Answer::of(visit).await;
+    assert_eq!((visit.status.as_u16(), &visit.body), (404, &page.body));
     server.client().get("/auth/me").await.ok();
     log_in(&server).await.ok();
     let root = server.url().trim_end_matches("/remit");
