@@ -5,6 +5,7 @@ import { after, before, test } from 'node:test';
 import { faults, launch, open, SEEN_MS, sticksOut } from './browser.mjs';
 import { serve } from './server.mjs';
 import { cleanly, message, PHONE, pressUntil, say, STEP, untilDone, untilSaid, upTo, WIDE, wordsSaid } from './talk.mjs';
+import { ANSWER, tracker } from './tracker.mjs';
 import { SENTENCE, vendor } from './vendor.mjs';
 
 const page = (title, links, more = '') => `---\ntype: note\ntitle: ${title}\n${more}---\n# ${title}\n\nSee ${links.map((it) => `[[${it}]]`).join(', ')}.\n`;
@@ -35,7 +36,9 @@ function journey(name, size) {
   test(name, { timeout: 600_000 }, async (t) => {
     const service = await vendor();
     t.after(() => service.stop());
-    const server = await serve({ settings: { REMIT_MODEL__PERSONS: service.url, REMIT_RECORDING__ALLOWED: 'yes' } });
+    const outside = await tracker();
+    t.after(() => outside.stop());
+    const server = await serve({ before: outside.named, settings: { REMIT_MODEL__PERSONS: service.url, REMIT_RECORDING__ALLOWED: 'yes' } });
     const seen = await open(browser, size, new URL(server.url).origin);
     const { shot } = seen;
     const phone = size.width < 720;
@@ -243,6 +246,36 @@ function journey(name, size) {
         await shot(`${name}-20-own-model`);
         assert.ok(service.keys.length >= 2 && service.keys.every((it) => it === `Bearer ${KEY}`), `${service.keys}`);
         assert.ok(!(await page.content()).includes(KEY) && !server.log.includes(KEY), 'it is never shown again');
+      });
+
+      await t.test('gives a conversation tools, and sees them called', STEP, async () => {
+        await page.goto(`${server.url}/chat`);
+        await message(page).waitFor();
+        const tools = page.getByRole('group', { name: 'Tools' });
+        const add = tools.getByRole('combobox', { name: 'Add tools' });
+        await add.selectOption('tracker');
+        await tools.getByText('outside', { exact: true }).waitFor();
+        await tools.getByText('changes things', { exact: true }).waitFor();
+        await add.selectOption('knowledge.search');
+        await tools.getByRole('button', { name: 'Do not give tracker' }).click();
+        await add.selectOption('tracker.find');
+        assert.equal(await add.locator('option[value="tracker.find"]').count(), 0, 'what is given is not offered');
+        await page.waitForURL((url) => url.searchParams.get('tools') === 'knowledge.search,tracker.find');
+        await page.reload();
+        await tools.getByText('tracker.find').waitFor();
+        for (const look of ['dark', 'light']) {
+          await page.emulateMedia({ colorScheme: look });
+          await shot(`${name}-${look}-tools`);
+          found.push(...await faults(page), ...await sticksOut(page));
+        }
+        await say(page, 'call tracker.find {"id":7}');
+        await untilSaid(page, ANSWER);
+        await untilDone(page);
+        await shot(`${name}-22-tools`);
+        await page.getByRole('link', { name: 'Open the dispatch' }).click();
+        const facts = page.getByRole('complementary', { name: 'Dispatches' });
+        for (const told of ['knowledge.search', 'tracker.find', 'tools:tracker']) await facts.getByText(told, { exact: true }).waitFor();
+        assert.deepEqual(found, []);
       });
 
       await t.test('downloads what the models of a recorded dispatch were asked', STEP, async () => {

@@ -13,7 +13,7 @@ import { Stream } from './stream.svelte.ts';
 const PAGE = 6;
 const SEND_AGAIN_MS = [250, 500, 1000, 2000, 4000, 4000, 4000, 4000];
 
-export interface Choice { runner: string | null; workspaces: string | null; asks: boolean; model: string | null }
+export interface Choice { runner: string | null; workspaces: string | null; asks: boolean; model: string | null; tools: string | null }
 
 export interface Unsent { turn: string; prompt: string; at: number; problem: Problem | null }
 
@@ -117,7 +117,7 @@ export class Conversation {
   async #post(unsent: Unsent, choice: Choice): Promise<void> {
     const leave = new AbortController();
     const fresh = this.session === null;
-    const path = `/agent/chat${query({ runner: fresh ? choice.runner : null, workspace: choice.workspaces, permissions: choice.asks ? 'ask' : null, model: fresh ? choice.model : null })}`;
+    const path = `/agent/chat${query({ runner: fresh ? choice.runner : null, workspace: choice.workspaces, permissions: choice.asks ? 'ask' : null, model: fresh ? choice.model : null, tools: fresh ? choice.tools : null })}`;
     const body: Chat = { prompt: unsent.prompt, turn_id: unsent.turn, ...(fresh ? {} : { session: this.session }) };
     const response = await fetch(base + path, {
       method: 'POST', signal: leave.signal, body: JSON.stringify(body),

@@ -1,6 +1,6 @@
 // What many screens want to know: who one is, what there is to choose from, what waits.
 
-import type { Endpoints, IsIn, Launcher, Me, Models, Proposal, Question, Runners, Session, Sessions, Workspace, Workspaces } from './api.gen.ts';
+import type { Endpoints, IsIn, Launcher, Me, Models, Proposal, Question, Runners, Session, Sessions, ToolServer, ToolServers, Workspace, Workspaces } from './api.gen.ts';
 import { get } from './api.ts';
 import { proposals, questions } from './inbox.ts';
 import { words } from './words.ts';
@@ -11,6 +11,8 @@ class Known {
   models = $state.raw<Models | null>(null);
   /** The model endpoints that one brings. */
   endpoints = $state.raw<Endpoints | null>(null);
+  /** The servers of tools that conversations may be given. */
+  tools = $state.raw<ToolServer[]>([]);
   sessions = $state.raw<Session[] | null>(null);
   workspaces = $state.raw<Workspace[]>([]);
   /** The questions of agents that wait in the inbox. */
@@ -28,7 +30,7 @@ class Known {
     this.me = me;
     this.runners = runners;
     this.models = models;
-    await Promise.all([this.refreshSessions(), this.refreshWorkspaces(), this.refreshEndpoints()]).catch(() => {});
+    await Promise.all([this.refreshSessions(), this.refreshWorkspaces(), this.refreshEndpoints(), this.refreshTools()]).catch(() => {});
   }
 
   /** A person, as this one calls them. */
@@ -55,6 +57,10 @@ class Known {
 
   async refreshEndpoints(): Promise<void> {
     this.endpoints = await get<Endpoints>('/auth/endpoints');
+  }
+
+  async refreshTools(): Promise<void> {
+    this.tools = (await get<ToolServers>('/agent/tools')).servers.filter((it) => it.tools.length > 0);
   }
 
   async refreshWorkspaces(): Promise<void> {
