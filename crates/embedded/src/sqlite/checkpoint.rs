@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
@@ -50,22 +51,20 @@ impl Checkpointer {
         Ok(Self { shared, thread: Some(thread) })
     }
 
-    /// Asks for the log to be moved, unless that was asked before. Once it is done: how it went, and
-    /// the next call asks anew.
-    pub(super) fn poll(&self) -> Option<rusqlite::Result<()>> {
+    /// Asks for the log to be moved, unless that was asked before, and waits at most so long. Once it
+    /// is done: how it went, and the next call asks anew.
+    pub(super) fn poll(&self, wait: Duration) -> Option<rusqlite::Result<()>> {
         let mut stage = self.shared.stage.lock();
-        match std::mem::replace(&mut *stage, Stage::Asked) {
-            Stage::Done(outcome) => {
-                *stage = Stage::Idle;
-                Some(outcome)
-            }
-            Stage::Idle => {
-                self.shared.changed.notify_one();
-                None
-            }
-            Stage::Asked => None,
-            Stage::Closed => {
-                *stage = Stage::Closed;
+        if matches!(*stage, Stage::Idle) {
+            *stage = Stage::Asked;
+            self.shared.changed.notify_all();
+        }
+        let is_asked = |stage: &mut Stage| matches!(stage, Stage::Asked);
+        self.shared.changed.wait_while_for(&mut stage, is_asked, wait);
+        match std::mem::replace(&mut *stage, Stage::Idle) {
+            Stage::Done(outcome) => Some(outcome),
+            before => {
+                *stage = before;
                 None
             }
         }
@@ -83,6 +82,7 @@ fn serve(shared: &Shared, connection: &Connection) {
                 stage = shared.stage.lock();
                 if !matches!(*stage, Stage::Closed) {
                     *stage = Stage::Done(outcome);
+                    shared.changed.notify_all();
                 }
             }
             Stage::Idle | Stage::Done(_) => shared.changed.wait(&mut stage),
@@ -100,7 +100,7 @@ pub(super) fn move_log(connection: &Connection) -> rusqlite::Result<u64> {
 impl Drop for Checkpointer {
     fn drop(&mut self) {
         *self.shared.stage.lock() = Stage::Closed;
-        self.shared.changed.notify_one();
+        self.shared.changed.notify_all();
         if let Some(thread) = self.thread.take() {
             let _panicked = thread.join().is_err();
         }

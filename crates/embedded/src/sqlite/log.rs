@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -13,6 +14,10 @@ use super::schema::OpenError;
 
 /// Pages after which the log is moved into the database.
 const PAGES_MAX: u64 = 4_096;
+/// Pages at which the writer waits for that: a machine may be slower at it than at writing.
+const PAGES_WAIT: u64 = 3 * PAGES_MAX;
+/// How long the writer waits then.
+const MOVE_MAX: Duration = Duration::from_secs(30);
 /// Bytes of one page in the log, its header included.
 const PAGE_BYTES: u64 = 4_096 + 24;
 /// The log is lengthened by so many bytes of zeros, which are no valid page.
@@ -51,7 +56,8 @@ impl Log {
         let pages = pages.max(0).cast_unsigned();
         if pages >= PAGES_MAX {
             // Its bulk was moved while we wrote; only with the rest of it can the log begin anew.
-            if let Some(moved) = self.checkpointer.poll() {
+            let wait = if pages < PAGES_WAIT { Duration::ZERO } else { MOVE_MAX };
+            if let Some(moved) = self.checkpointer.poll(wait) {
                 moved?;
                 move_log(connection)?;
             }

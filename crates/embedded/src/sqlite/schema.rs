@@ -131,7 +131,7 @@ pub(super) fn open_reader(path: &Path, sealing: &Sealing) -> Result<Connection, 
 /// What holds for every connection.
 fn settle(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(PREPARED_MAX);
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.busy_timeout(std::time::Duration::from_secs(30))?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", -4096)
 }
