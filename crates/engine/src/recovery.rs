@@ -14,8 +14,8 @@ use crate::port::{Record, Running};
 use crate::supervisor::{Charge, Entry, Keep, ask_of};
 use crate::workspaces::{Author, MountedView};
 
-/// How long one box may take to be taken over.
-const ADOPT_MAX: Duration = Duration::from_secs(3);
+/// How long one box may take to be taken over. It is lost after that, so a busy machine has time.
+const ADOPT_MAX: Duration = Duration::from_secs(30);
 /// So many turns of a conversation are looked through for those that wait.
 const TURNS_MAX: u32 = 200;
 

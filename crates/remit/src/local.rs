@@ -31,12 +31,12 @@ pub(crate) struct Found {
 
 /// The model servers of this machine.
 pub(crate) async fn look() -> Vec<Found> {
-    look_at(&USUAL).await
+    look_at(&USUAL, ANSWER_MAX).await
 }
 
-async fn look_at(places: &[(&'static str, u16)]) -> Vec<Found> {
+async fn look_at(places: &[(&'static str, u16)], patience: Duration) -> Vec<Found> {
     let client = reqwest::Client::builder()
-        .timeout(ANSWER_MAX)
+        .timeout(patience)
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .build();
@@ -140,7 +140,7 @@ mod tests {
         let places = [("good", good), ("other", other), ("endless", endless), ("closed", port)];
         let url = format!("http://127.0.0.1:{good}");
         let expected = Found { what: "good", url, models: vec!["a".into()] };
-        assert_eq!(look_at(&places).await, [expected]);
+        assert_eq!(look_at(&places, Duration::from_mins(3)).await, [expected]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::launcher::Core;
 use crate::{Error, Scratch, sys};
 
 /// How long a killed box may take to be gone.
-const DEATH: Duration = Duration::from_secs(10);
+const DEATH: Duration = Duration::from_secs(30);
 
 /// How a box ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

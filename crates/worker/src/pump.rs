@@ -15,11 +15,11 @@ use crate::options::Options;
 use crate::spool::{Errors, Spool};
 
 /// How long everything has to die.
-const PURGE_MAX: Duration = Duration::from_secs(5);
+const PURGE_MAX: Duration = Duration::from_secs(30);
 /// How often what is being killed is killed again.
 const PURGE_PAUSE: Duration = Duration::from_millis(2);
 /// How long, after the agent was stopped, its last words may take to reach the server.
-const FLUSH_MAX: Duration = Duration::from_secs(2);
+const FLUSH_MAX: Duration = Duration::from_secs(10);
 
 /// Why the box is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_mins(2);
 /// How long a command may take at all.
 const TIMEOUT_MAX: Duration = Duration::from_hours(1);
 /// How long output is waited for after the end of a command.
-const DRAIN: Duration = Duration::from_millis(500);
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// Runs the command and tells what it wrote and how it ended.
 pub(super) fn run(ask: &Run, cwd: &Path, signals: &Signals) -> io::Result<Outcome> {

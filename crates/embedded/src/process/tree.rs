@@ -9,7 +9,7 @@ use rustix::event::{Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long everything of a box has to die.
-const KILL_MAX: Duration = Duration::from_secs(5);
+const KILL_MAX: Duration = Duration::from_secs(30);
 /// How often what is being killed is killed again.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
 

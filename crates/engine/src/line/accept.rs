@@ -12,7 +12,8 @@ use super::Line;
 use super::assemble::Assembler;
 
 /// How long a worker that has called may take to greet.
-const GREETING_MAX: Duration = Duration::from_secs(5);
+const GREETING_MAX: Duration = Duration::from_secs(30);
+
 /// The worker did not connect.
 #[derive(Debug, thiserror::Error)]
 pub enum AcceptError {

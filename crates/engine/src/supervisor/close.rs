@@ -13,9 +13,9 @@ use crate::port::{BoxDelta, LedgerError, Report};
 use crate::workspaces::{self, Closed, TurnCommit, WorkspacesError};
 
 /// How long a box may take to die when it is killed.
-const KILL_MAX: Duration = Duration::from_secs(5);
+const KILL_MAX: Duration = Duration::from_secs(30);
 /// How long a box may take to be removed.
-const DESTROY_MAX: Duration = Duration::from_secs(15);
+const DESTROY_MAX: Duration = Duration::from_secs(90);
 /// How often the terminal event is tried again, and after how long each time.
 const LAST_TRIES: u32 = 60;
 const LAST_AGAIN: Duration = Duration::from_secs(5);

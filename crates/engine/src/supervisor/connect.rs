@@ -17,9 +17,9 @@ use crate::port::{Caller, Report};
 use crate::runner::{TurnAsk, adapter, reply_so_far};
 
 /// How long the worker of a fresh box may take to call.
-const CALL_MAX: Duration = Duration::from_secs(10);
+const CALL_MAX: Duration = Duration::from_mins(1);
 /// How long the gate may take to serve the doors of a box.
-const GATE_MAX: Duration = Duration::from_secs(10);
+const GATE_MAX: Duration = Duration::from_mins(1);
 /// So many reports of the gate wait; then the gate does.
 const REPORTS_MAX: usize = 64;
 /// So many entries are read at once.

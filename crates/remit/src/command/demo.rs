@@ -22,7 +22,7 @@ const WORD: &str = "heron";
 const FIRST: &str = "remember heron; write The heron stands in the reeds. to notes/heron.md";
 const SECOND: &str = "which word?";
 /// How long the whole may take.
-const DEMO_MAX: Duration = Duration::from_mins(1);
+const DEMO_MAX: Duration = Duration::from_mins(5);
 
 pub(crate) async fn run(config: &Config, json: bool) -> anyhow::Result<Exit> {
     let folder = tempfile::tempdir().context("no folder for throw-away data")?;

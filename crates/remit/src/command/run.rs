@@ -19,9 +19,9 @@ use crate::say::{self, safe};
 use crate::wiring::Server;
 
 /// How long a turn that was interrupted may take to stop.
-const STOP_MAX: Duration = Duration::from_secs(10);
+const STOP_MAX: Duration = Duration::from_secs(30);
 /// How long a server that has just started may take to answer.
-const READY_MAX: Duration = Duration::from_secs(10);
+const READY_MAX: Duration = Duration::from_mins(1);
 
 pub(crate) async fn run(config: &Config, asked: Run, json: bool) -> anyhow::Result<Exit> {
     let (client, own) = reach(config).await?;

@@ -26,7 +26,7 @@ const V1: [&str; 3] = ["memory", "pids", "cpu"];
 /// The v2 controllers we ask for.
 const V2: [&str; 3] = ["memory", "pids", "cpu"];
 /// How long the kernel may take to empty or freeze a group.
-const DEADLINE: Duration = Duration::from_secs(5);
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// The hierarchies of this machine in which we may make groups.
 #[derive(Debug)]
