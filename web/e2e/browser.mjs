@@ -8,7 +8,7 @@ import { chromium } from 'playwright-core';
 const SHOTS = process.env.REMIT_E2E_SHOTS;
 const CHROMIUM = process.env.REMIT_E2E_CHROMIUM;
 /** How long anything may take to be seen. */
-export const SEEN_MS = 30_000;
+export const SEEN_MS = 60_000;
 
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 

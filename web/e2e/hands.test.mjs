@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { faults, launch, open, sticksOut } from './browser.mjs';
+import { faults, launch, open, SEEN_MS, sticksOut } from './browser.mjs';
 import { serve } from './server.mjs';
 import { cleanly, message, PHONE, pressUntil, STEP, untilDone, untilSaid, upTo, WIDE, wordsSaid } from './talk.mjs';
 
@@ -64,11 +64,17 @@ function keyboard(page) {
     async dispatches() { await page.keyboard.press('g'); await page.keyboard.press('d'); },
     conversation: palette,
     key: (key, _, reached) => pressUntil(page, key, reached),
+    // Pressed again it would go further.
+    async step(key, _, reached) { await page.keyboard.press(key); await reached(SEEN_MS); },
   };
 }
 
 /** Fingers on a phone. */
 function touch(page) {
+  const tapped = async (_, name, reached) => {
+    await page.getByRole('button', { name }).first().tap();
+    await reached(SEEN_MS);
+  };
   return {
     press: (target) => target.tap(),
     tick: (target) => target.tap(),
@@ -86,10 +92,8 @@ function touch(page) {
       await page.getByRole('button', { name: 'Conversations' }).tap();
       await page.getByRole('complementary', { name: 'Conversations' }).getByRole('link', { name: title }).tap();
     },
-    async key(_, name, reached) {
-      await page.getByRole('button', { name }).first().tap();
-      await reached();
-    },
+    key: tapped,
+    step: tapped,
   };
 }
 
@@ -108,7 +112,7 @@ function way(name, size, hands) {
         await by.inbox();
         const question = page.getByRole('heading', { name: 'Write hand.md' });
         await question.waitFor();
-        await by.key('a', 'Approve', () => question.waitFor({ state: 'detached', timeout: 700 }));
+        await by.key('a', 'Approve', (timeout) => question.waitFor({ state: 'detached', timeout }));
         await page.getByText('Nothing waits for you').waitFor();
       });
 
@@ -130,7 +134,7 @@ function way(name, size, hands) {
       await t.test('says more, and reloads in the middle of the answer', STEP, async () => {
         await by.conversation('write "Made by hand"');
         await untilDone(page);
-        await by.say('say 600 words in 5 seconds');
+        await by.say('say 600 words in 15 seconds');
         await untilSaid(page, 'w40');
         assert.ok((await wordsSaid(page)).length < 600, 'the answer is not over');
         await page.reload();
@@ -143,9 +147,9 @@ function way(name, size, hands) {
         await by.press(page.getByRole('link', { name: 'Replay' }));
         const before = page.getByText('Before the first event');
         await page.getByRole('slider', { name: 'Position in the stream' }).waitFor();
-        await by.key('Home', 'To the beginning', () => before.waitFor({ timeout: 700 }));
-        await by.key('ArrowRight', 'One event on', () => page.getByText(/^Event 1 of/).waitFor({ timeout: 700 }));
-        await by.key('End', 'To the end', () => page.getByText(/^Event (\d+) of \1/).waitFor({ timeout: 700 }));
+        await by.key('Home', 'To the beginning', (timeout) => before.waitFor({ timeout }));
+        await by.step('ArrowRight', 'One event on', (timeout) => page.getByText(/^Event 1 of/).waitFor({ timeout }));
+        await by.key('End', 'To the end', (timeout) => page.getByText(/^Event (\d+) of \1/).waitFor({ timeout }));
         await untilDone(page);
         await seen.shot(`${name}-replay`);
       });
@@ -158,7 +162,7 @@ function way(name, size, hands) {
         await by.press(page.getByRole('link', { name: 'See the proposal' }));
         await page.locator('.line', { hasText: 'What an agent wrote' }).waitFor();
         const text = page.getByRole('textbox', { name: /^New text of/ });
-        await by.key('e', 'Edit words.md', () => text.waitFor({ timeout: 700 }));
+        await by.key('e', 'Edit words.md', (timeout) => text.waitFor({ timeout }));
         await by.write(text, 'What a person made of it');
         await seen.shot(`${name}-editing`);
         assert.deepEqual([...await faults(page), ...await sticksOut(page)], []);
@@ -167,7 +171,7 @@ function way(name, size, hands) {
         await seen.shot(`${name}-edited`);
         assert.deepEqual([...await faults(page), ...await sticksOut(page)], []);
         const commit = page.getByRole('link', { name: 'See the commit' });
-        await by.key('a', 'Approve with your text', () => commit.waitFor({ timeout: 2000 }));
+        await by.key('a', 'Approve with your text', (timeout) => commit.waitFor({ timeout }));
         await by.press(commit);
         await page.locator('.line', { hasText: 'What a person made of it' }).waitFor();
         assert.equal(await page.locator('.line', { hasText: 'What an agent wrote' }).count(), 0, 'only what the person wrote lands');

@@ -30,7 +30,7 @@ let browser;
 before(async () => { browser = await launch(); }, STEP);
 after(async () => { await browser?.close(); }, STEP);
 
-const gone = (what) => () => what.waitFor({ state: 'detached', timeout: 500 });
+const gone = (what) => (timeout) => what.waitFor({ state: 'detached', timeout });
 
 function journey(name, size) {
   test(name, { timeout: 600_000 }, async (t) => {
@@ -73,7 +73,7 @@ function journey(name, size) {
       });
 
       await t.test('goes on when the server is killed while words stream', STEP, async () => {
-        await say(page, 'say 1600 words in 8 seconds');
+        await say(page, 'say 1600 words in 16 seconds');
         await untilSaid(page, 'w100');
         seen.serverIsAway(true);
         await server.kill();
@@ -88,8 +88,8 @@ function journey(name, size) {
       });
 
       await t.test('goes on when the server is killed in the middle of a turn', STEP, async () => {
-        await say(page, 'say 1200 words; run sleep 6; say 1200 words');
-        await untilSaid(page, 'Run sleep 6');
+        await say(page, 'say 1200 words; run sleep 12; say 1200 words');
+        await untilSaid(page, 'Run sleep 12');
         assert.deepEqual(await wordsSaid(page), [], 'it works, and has not spoken yet');
         seen.serverIsAway(true);
         await server.kill();
@@ -338,7 +338,7 @@ function journey(name, size) {
         await page.keyboard.press('Enter');
         await page.getByRole('heading', { name: 'Inbox', exact: true }).waitFor();
         const help = page.getByRole('dialog', { name: 'Keyboard' });
-        await pressUntil(page, '?', () => help.waitFor({ timeout: 700 }));
+        await pressUntil(page, '?', (timeout) => help.waitFor({ timeout }));
         await shot(`${name}-18-keyboard`);
         await page.keyboard.press('Escape');
         await help.waitFor({ state: 'detached' });

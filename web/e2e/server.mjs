@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 const PROGRAM = process.env.REMIT_E2E_PROGRAM;
-const START_MS = 60_000;
+const START_MS = 120_000;
 const STOP_MS = 20_000;
 const COMMAND_MS = 240_000;
 

@@ -28,13 +28,24 @@ export async function untilSaid(page, word) {
   await page.waitForFunction((word) => document.querySelector('article.turn:last-of-type .answer')?.textContent.includes(word), word, { timeout: SEEN_MS });
 }
 
-/** Presses a key until it has had its effect: it counts only for what was seen for a moment. */
+/**
+ * Presses a key until it has had its effect, for which `reached` waits so many ms: it counts only for what was seen for
+ * a moment. A key that had the server asked for something is not pressed again, for it might count for what comes next.
+ */
 export async function pressUntil(page, key, reached) {
-  for (let tries = 0; tries < 20; tries += 1) {
-    await page.keyboard.press(key);
-    if (await reached().then(() => true, () => false)) return;
+  let counted = false;
+  const note = (request) => { counted ||= request.method() !== 'GET'; };
+  page.on('request', note);
+  try {
+    for (let tries = 0; tries < 20 && !counted; tries += 1) {
+      await page.keyboard.press(key);
+      if (await reached(700).then(() => true, () => false)) return;
+    }
+    if (!counted) assert.fail(`the key ${key} did nothing`);
+    await reached(SEEN_MS);
+  } finally {
+    page.off('request', note);
   }
-  assert.fail(`the key ${key} did nothing`);
 }
 
 /** Does the steps and puts everything away; the console must be clean, and nobody else be asked. */
