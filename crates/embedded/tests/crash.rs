@@ -24,7 +24,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 type Failed = Box<dyn std::error::Error>;
 
 /// How long a child may say nothing, and a check take.
-const DEADLINE: Duration = Duration::from_mins(1);
+const DEADLINE: Duration = Duration::from_mins(3);
 const STREAMS: usize = 12;
 const ROUNDS: u64 = 40;
 const POINTS: [&str; 4] =

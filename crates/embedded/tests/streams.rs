@@ -11,7 +11,7 @@ use engine::streams::follow;
 use futures_util::StreamExt;
 use model::{DispatchId, End, Entry, Event, EventId, SessionId, State};
 
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 struct Place {
     ledger: Arc<SqliteLedger>,

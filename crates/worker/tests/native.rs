@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use embedded::native::{NativeBackend, NativeConfig};
 use embedded::system::{RandomIds, SystemClock};
 use engine::conformance::backend::Ground;
-use engine::conformance::fixture::soon;
+use engine::conformance::fixture::{DEADLINE, soon};
 use engine::line::{FromBox, Line, listener};
 use engine::port::{Backend, IdSource, Launch};
 use engine::runner::Process;
@@ -178,7 +178,7 @@ async fn a_killed_server_leaves_its_box_to_the_next_one(machine: &Machine) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    let gone = tokio::time::timeout(Duration::from_secs(20), gone).await;
+    let gone = tokio::time::timeout(DEADLINE, gone).await;
     assert!(gone.is_ok(), "left: {:?}", machine.left());
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 /// How long a request may take to come.
-const REQUEST_MAX: Duration = Duration::from_mins(1);
+const REQUEST_MAX: Duration = Duration::from_mins(3);
 
 /// What the model does with one request.
 #[derive(Debug, Clone)]

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 pub(crate) const SESSION: &str = "0190-test";
 /// How long anything may take before a test fails.
-const DEADLINE: Duration = Duration::from_mins(1);
+const DEADLINE: Duration = Duration::from_mins(3);
 
 /// What comes next, which must come in time.
 pub(crate) fn soon<T>(what: &str, from: &Receiver<T>) -> T {
@@ -197,7 +197,7 @@ impl Talk {
 
 /// Waits until it is so, for as long as a slow machine may take.
 pub(crate) fn wait_until(what: &str, so: impl Fn() -> bool) {
-    let came = (0..6_000).any(|_| {
+    let came = (0..DEADLINE.as_millis() / 10).any(|_| {
         let came = so();
         if !came {
             thread::park_timeout(Duration::from_millis(10));

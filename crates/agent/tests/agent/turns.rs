@@ -1,8 +1,9 @@
 //! Turns: the loop, its tools, the stop, and a model that is away.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 
+use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
 use serde_json::json;
 
 use crate::model::{Answer, Model};
@@ -138,15 +139,17 @@ fn a_model_that_was_away_is_asked_again_and_nothing_is_said_twice() {
 #[test]
 fn a_model_that_nobody_serves_yet_is_waited_for() {
     let home = Home::new();
-    let reserved = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = reserved.local_addr().expect("bound");
-    drop(reserved);
+    // Bound, so that it is nobody else's, and not listened at yet: who connects is refused.
+    let reserved = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    bind(&reserved, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let listener = TcpListener::from(reserved);
+    let address = listener.local_addr().expect("bound");
     let mut talk = home.begin(&format!("http://{address}"));
     talk.begin_prompt("hello");
     wait_until("the turn has begun", || {
         fs::read_to_string(home.session_file()).is_ok_and(|file| file.contains("hello"))
     });
-    let listener = TcpListener::bind(address).expect("the port is still free");
+    listen(&listener, 8).expect("it is bound");
     let _model = Model::on(listener, vec![Answer::Says("Back.")]);
     assert_eq!(talk.done().text(), "Back.");
 }

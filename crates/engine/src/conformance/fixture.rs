@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::port::{Append, Durability, NewDispatch, NewTurn};
 
 /// How long anything may take before the promise counts as broken.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub const DEADLINE: Duration = Duration::from_mins(2);
 
 /// Makes ids that sort in the order they were made, and that no other run makes.
 #[derive(Debug)]

@@ -259,7 +259,7 @@ async fn reply(client: &mut TcpStream, outcome: u8) -> std::io::Result<()> {
 mod tests {
     use super::*;
 
-    const DEADLINE: Duration = Duration::from_secs(30);
+    const DEADLINE: Duration = Duration::from_mins(3);
 
     /// A remote that says `said` to whoever comes, and a door to it with a password.
     async fn door(said: &'static [u8], bytes_max: u64) -> (Door, Tasks) {

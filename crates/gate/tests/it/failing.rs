@@ -1,6 +1,6 @@
 //! Endpoints that are slow, broken or hostile: the caller learns what, why and what next.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use gate::{Endpoint, Limits};
@@ -14,10 +14,8 @@ use crate::support::{
 
 const ANTHROPIC: ModelApi = ModelApi::AnthropicMessages;
 
-fn impatient() -> Limits {
-    let short = Duration::from_millis(400);
-    Limits { first_byte: short, idle: short, ..Limits::default() }
-}
+/// Long enough to connect and ask in.
+const SHORT: Duration = Duration::from_secs(2);
 
 /// One question to this endpoint: the answer, and the first thing that was reported, if any.
 async fn ask_once(upstream: &Scripted, limits: Limits) -> (Answer, Option<Event>) {
@@ -127,9 +125,8 @@ async fn a_redirect_is_not_followed() {
 
 #[tokio::test]
 async fn an_endpoint_that_is_not_there_is_unreachable() {
-    let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    let address = nobody.local_addr().expect("an address");
-    drop(nobody);
+    // No port that a test next door may be given in this moment.
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
     let broker = broker(vec![endpoint(ANTHROPIC, address)], Limits::default());
     let mut sandbox = Sandbox::new(&broker, ANTHROPIC).await;
     let answer = sandbox.post("/v1/messages", &ask("x", true)).await;
@@ -141,7 +138,8 @@ async fn an_endpoint_that_is_not_there_is_unreachable() {
 #[tokio::test]
 async fn an_endpoint_that_never_answers_is_given_up() {
     let upstream = Scripted::new(|_| vec![Step::Hang]).await;
-    let (answer, _) = ask_once(&upstream, impatient()).await;
+    let limits = Limits { first_byte: SHORT, ..Limits::default() };
+    let (answer, _) = ask_once(&upstream, limits).await;
     assert_eq!((answer.status, answer.code().as_str()), (504, "endpoint_silent"));
     assert_eq!(upstream.requests(), 1);
 }
@@ -173,14 +171,14 @@ async fn an_error_that_cannot_be_read_is_told_as_one() {
 #[tokio::test]
 async fn a_stream_that_breaks_off_breaks_off_for_the_caller_too() {
     let first = b"data: {\"message\":{\"usage\":{\"input_tokens\":5}}}\n\n";
-    let broken =
-        Scripted::new(move |_| vec![Step::Send(streamed_head()), Step::Send(chunk(first))]).await;
-    let silent = Scripted::new(move |_| {
-        vec![Step::Send(streamed_head()), Step::Send(chunk(first)), Step::Hang]
-    })
-    .await;
-    for upstream in [broken, silent] {
-        let (answer, report) = ask_once(&upstream, impatient()).await;
+    // In one piece: what comes late is given up, also on a machine that is slow.
+    let begun = [streamed_head(), chunk(first)].concat();
+    let silence = begun.clone();
+    let broken = Scripted::new(move |_| vec![Step::Send(begun.clone())]).await;
+    let silent = Scripted::new(move |_| vec![Step::Send(silence.clone()), Step::Hang]).await;
+    let impatient = Limits { idle: SHORT, ..Limits::default() };
+    for (upstream, limits) in [(broken, Limits::default()), (silent, impatient)] {
+        let (answer, report) = ask_once(&upstream, limits).await;
         assert_eq!((answer.status, answer.whole, &answer.body[..]), (200, false, &first[..]));
         let used = matches!(report, Some(Event::Usage { input_tokens: 5, output_tokens: 0, .. }));
         assert!(used, "what was used before it broke is reported: {report:?}");

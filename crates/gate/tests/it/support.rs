@@ -25,11 +25,11 @@ use uuid::Uuid;
 pub(crate) const KEY: &str = "canary-key-7f3a91c2d4e5";
 
 /// Nothing here takes this long, however slow the machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Waits for what must come.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.expect("within a minute")
+    tokio::time::timeout(PATIENCE, future).await.expect("in time")
 }
 
 /// A broker, and the ledger that it writes usage to.

@@ -87,7 +87,7 @@ async fn a_server_whose_disk_breaks_says_so_and_loses_nothing_it_had_said() {
     }
     let folder = Folder::new();
     let Some(mut disk) = Disk::at(&folder.data()) else { return };
-    let mut server = Start::on(&folder).setting("limits.away_s", "2").server();
+    let mut server = Start::on(&folder).setting("limits.away_s", "6").server();
     let me = server.client();
     let kept = me.turn(json!({"prompt": "write kept to a.md", "turn_id": "t-kept"})).await.ok();
     let before = me.events(&kept.dispatch).await;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Folder, Server, Start, Turn, until};
+use crate::harness::{Client, Folder, Server, Start, Turn, until, within_one_day};
 
 /// The turn was ended by its budget, of which people are told so much; its dispatch as it is shown.
 async fn check(me: &Client, turn: &Turn, why: &str) -> Value {
@@ -59,6 +59,7 @@ async fn an_answer_is_cut_where_it_passes_the_budget() {
 #[tokio::test]
 async fn a_budget_of_a_day_counts_for_a_person_and_outlives_the_server() {
     let folder = Folder::new();
+    within_one_day().await;
     let start = || Start::on(&folder).setting("budget.person_day_requests", "2");
     let server = start().server();
     let (joe, _) = server.person("joe", "agent").await;

@@ -15,13 +15,11 @@ use engine::kill_point::KILL_POINTS;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::harness::{Client, Folder, Server, Start, Stream};
+use crate::harness::{Client, DEADLINE, Folder, Server, Start, Stream};
 use crate::judge::{Repository, is_over_once, of_type};
 
 /// So many servers are killed side by side.
 const AT_ONCE: usize = 4;
-/// How long a sandbox of nobody may stand after a server is ready again.
-const ORPHAN_MAX: Duration = Duration::from_secs(5);
 
 /// A turn as its client knows it.
 pub(crate) struct Asked {
@@ -85,8 +83,10 @@ fn mark(turn: &str) -> String {
     format!("mark:{turn}.")
 }
 
+/// Its sandboxes would outlive the test if no server ended them.
 pub(crate) fn ends_when_idle(folder: &Folder) -> Start<'_> {
-    Start::on(folder).setting("limits.idle_s", "0")
+    let away = (2 * DEADLINE).as_secs().to_string();
+    Start::on(folder).setting("limits.idle_s", "0").setting("limits.away_s", &away)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,7 +164,7 @@ async fn over(me: &Client, dispatch: &str) -> bool {
 pub(crate) async fn judged(folder: &Folder, asked: &[Asked]) {
     let server = ends_when_idle(folder).server();
     let me = server.client();
-    tokio::time::timeout(ORPHAN_MAX, nobodys_boxes_go(folder, &me))
+    tokio::time::timeout(DEADLINE, nobodys_boxes_go(folder, &me))
         .await
         .unwrap_or_else(|_| panic!("a sandbox of nobody stands: {:?}", boxes(folder)));
     let mut told = vec![];

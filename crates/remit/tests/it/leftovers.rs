@@ -10,11 +10,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::harness::{Client, Folder, Server, Start, Stream, backend};
+use crate::harness::{Client, DEADLINE, Folder, Server, Start, Stream, backend};
 use crate::judge::is_over_once;
 
-/// How long after its end a dispatch may still be seen.
-const GONE_MAX: Duration = Duration::from_secs(10);
 /// The network namespaces that the native backend keeps for the next boxes.
 const NAMESPACES: usize = 8;
 
@@ -106,7 +104,7 @@ async fn nothing_stays(folder: &Folder) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let gone = tokio::time::timeout(GONE_MAX, gone).await;
+    let gone = tokio::time::timeout(DEADLINE, gone).await;
     assert!(gone.is_ok(), "something stays: {:#?}", Traces::of(folder));
 }
 
@@ -218,8 +216,8 @@ async fn of_a_dispatch_that_never_started() {
 #[tokio::test]
 async fn of_a_dispatch_that_waits_is_idle_or_takes_too_long() {
     let folder = Folder::new();
-    let short = Start::on(&folder).setting("limits.turn_s", "6").setting("limits.idle_s", "0");
-    let server = short.setting("limits.live", "1").server();
+    let start = || Start::on(&folder).setting("limits.live", "1").setting("limits.idle_s", "0");
+    let server = start().server();
     let me = server.client();
     let (running, _stream) = busy(&me, "run true").await;
     let waiting = me.chat(json!({"prompt": "say 2 words"})).await.header("x-unit-id");
@@ -232,6 +230,9 @@ async fn of_a_dispatch_that_waits_is_idle_or_takes_too_long() {
     let idle = me.turn(json!({"prompt": "say 2 words"})).await.ok();
     assert_eq!(buried(&folder, &me, &idle.dispatch).await, "idle_timeout");
 
+    assert!(server.stop().success());
+    let server = start().setting("limits.turn_s", "1").server();
+    let me = server.client();
     let late = me.turn(json!({"prompt": "sleep 600"})).await;
     assert_eq!(late.find("done")["ok"], false);
     buried(&folder, &me, &late.dispatch).await;

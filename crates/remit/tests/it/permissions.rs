@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Folder, Server, Start, Stream, backend};
+use crate::harness::{Client, DEADLINE, Folder, Server, Start, Stream, backend};
 
 /// Says something with questions on; its dispatch, and the frames that follow.
 async fn ask(me: &Client, prompt: &str) -> (String, Stream) {
@@ -16,7 +16,7 @@ async fn ask(me: &Client, prompt: &str) -> (String, Stream) {
 
 /// The question of a dispatch, once it waits.
 async fn question(me: &Client, dispatch: &str) -> Value {
-    let waited = tokio::time::timeout(Duration::from_mins(1), async {
+    let waited = tokio::time::timeout(DEADLINE, async {
         loop {
             let all = me.get("/agent/permissions").await.ok();
             let all = all["permissions"].as_array().expect("a list").clone();
@@ -69,7 +69,7 @@ async fn a_person_sees_all_of_a_call_and_allows_it() {
 #[tokio::test]
 async fn what_is_refused_or_not_answered_in_time_is_not_done() {
     let folder = Folder::new();
-    let server = Start::on(&folder).setting("limits.permission_s", "2").server();
+    let server = Server::start(&folder);
     let me = server.client();
     let (dispatch, mut stream) = ask(&me, "write Hello to a.md").await;
     let asked = question(&me, &dispatch).await;
@@ -78,8 +78,13 @@ async fn what_is_refused_or_not_answered_in_time_is_not_done() {
     folder.run(&["dispatch", "answer", &dispatch, asked["ask"].as_str().expect("text")]).ok();
     let frames = stream.rest().await;
     assert!(!frames.iter().any(|frame| frame.data["type"] == "commit"), "{frames:#?}");
-    assert_eq!(answered(&me, &dispatch).await["option"], Value::Null);
+    let answer = answered(&me, &dispatch).await;
+    assert_eq!(answer["option"], Value::Null);
+    assert_ne!(answer["by"], "time-out");
+    assert!(server.stop().success());
 
+    let server = Start::on(&folder).setting("limits.permission_s", "1").server();
+    let me = server.client();
     let (dispatch, mut stream) = ask(&me, "write Hello to b.md").await;
     let frames = stream.rest().await;
     assert!(!frames.iter().any(|frame| frame.data["type"] == "commit"), "{frames:#?}");

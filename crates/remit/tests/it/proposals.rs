@@ -5,7 +5,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use std::os::unix::process::ExitStatusExt;
 
-use crate::harness::{Answer, Client, Folder, Server, Start};
+use crate::harness::{Answer, Client, DEADLINE, Folder, Server, Start};
 use crate::judge::{Repository, only};
 
 /// Has an agent propose a line; the proposal, and the dispatch.
@@ -173,7 +173,7 @@ pub(crate) async fn until_written(me: &Client) -> Vec<Value> {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_mins(1), wait).await.expect("it is written")
+    tokio::time::timeout(DEADLINE, wait).await.expect("it is written")
 }
 
 /// Approves all of the first proposal; the server may die over it.

@@ -5,13 +5,14 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::git::{fails, ok};
-use crate::harness::{Answer, Client, Folder, Server, Start, Stream};
+use crate::harness::{Answer, Client, DEADLINE, Folder, Server, Start, Stream};
 use crate::secrets::holders;
 
 /// What the remote of these tests asks for; it must be seen nowhere else.
@@ -38,6 +39,8 @@ struct Remote {
     url: String,
     root: PathBuf,
     asked: Arc<AtomicUsize>,
+    /// Whoever asks is looked at before it is answered.
+    watched: Arc<OnceLock<Looks>>,
 }
 
 impl Remote {
@@ -46,14 +49,23 @@ impl Remote {
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let asked = Arc::<AtomicUsize>::default();
         std::fs::create_dir_all(root).expect("made");
-        let remote = Self { url: url.clone(), root: root.to_owned(), asked: asked.clone() };
+        let watched = Arc::<OnceLock<Looks>>::default();
+        let remote = Self {
+            url: url.clone(),
+            root: root.to_owned(),
+            asked: asked.clone(),
+            watched: watched.clone(),
+        };
         let root = root.to_owned();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 asked.fetch_add(1, Ordering::Relaxed);
-                let (root, url) = (root.clone(), url.clone());
-                // Whoever hangs up is no matter of the remote's.
-                std::thread::spawn(move || serve(stream, &root, &url, manner));
+                let (root, url, watched) = (root.clone(), url.clone(), watched.clone());
+                std::thread::spawn(move || {
+                    watched.get().map(Looks::another);
+                    // Whoever hangs up is no matter of the remote's.
+                    serve(stream, &root, &url, manner)
+                });
             }
         });
         remote
@@ -200,7 +212,27 @@ pub(crate) async fn code(client: &Client, path: &str, body: Value) -> (u16, Stri
 /// Looks at all processes, again and again, until it is dropped.
 pub(crate) struct Watch {
     over: Arc<AtomicBool>,
+    looks: Looks,
     thread: Option<std::thread::JoinHandle<(usize, usize)>>,
+}
+
+/// How often a watch has looked at all processes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Looks(Arc<AtomicUsize>);
+
+impl Looks {
+    /// Waits until all processes that are there now were looked at, or nobody looks any more.
+    pub(crate) fn another(&self) {
+        const PAUSE: Duration = Duration::from_millis(2);
+        // The look that is under way may have passed some of them.
+        let enough = self.0.load(Ordering::Relaxed).saturating_add(2);
+        let pauses = DEADLINE.as_millis() / PAUSE.as_millis();
+        let looked = (0..pauses).any(|_| {
+            std::thread::park_timeout(PAUSE);
+            self.0.load(Ordering::Relaxed) >= enough
+        });
+        assert!(looked, "the watch does not look");
+    }
 }
 
 impl Watch {
@@ -212,6 +244,8 @@ impl Watch {
     ) -> Self {
         let over = Arc::<AtomicBool>::default();
         let end = over.clone();
+        let looks = Looks::default();
+        let looked = looks.clone();
         let thread = std::thread::spawn(move || {
             let (mut told, mut calls) = (0, 0);
             while !end.load(Ordering::Relaxed) {
@@ -224,10 +258,17 @@ impl Watch {
                     told += usize::from(secrets.iter().any(|secret| said.contains(secret)));
                     calls += usize::from(text("cmdline").contains(work));
                 }
+                looked.0.fetch_add(1, Ordering::Relaxed);
             }
+            looked.0.store(usize::MAX, Ordering::Relaxed);
             (told, calls)
         });
-        Self { over, thread: Some(thread) }
+        Self { over, looks, thread: Some(thread) }
+    }
+
+    /// How often it has looked.
+    pub(crate) fn looks(&self) -> Looks {
+        self.looks.clone()
     }
 
     /// How often it saw a secret, and how often the program at its work.
@@ -284,6 +325,7 @@ async fn a_repository_is_attached_pulled_and_pushed_and_only_it_sees_the_token()
     nobody_gets_in_without_the_token(&me, &folder, &remote).await;
     let secrets = vec![TOKEN.to_owned(), "Y2FuYXJ5".to_owned()];
     let watch = Watch::start(secrets, &["cmdline"], "refs/heads/incoming");
+    remote.watched.set(watch.looks()).expect("nobody watched before");
     let made = me.post("/agent/workspace/attach", json!({"repo": repo, "token": TOKEN})).await;
     let made = made.expect(reqwest::StatusCode::CREATED);
     assert_eq!((&made["name"], &made["active"]), (&json!("notes"), &json!(false)));

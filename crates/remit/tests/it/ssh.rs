@@ -5,15 +5,15 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::git::{commit, ok};
 use crate::harness::{Client, DEADLINE, Folder, Server, Start, output, until};
-use crate::remotes::{Watch, code, nothing_is_left};
+use crate::remotes::{Looks, Watch, code, nothing_is_left};
 use crate::secrets::holders;
 
 /// Serves what git asks for, in the folder of the daemon.
@@ -32,6 +32,8 @@ struct Sshd {
     port: u16,
     user: String,
     asked: Arc<AtomicUsize>,
+    /// Whoever calls is looked at before it is answered.
+    watched: Arc<OnceLock<Looks>>,
 }
 
 fn run(program: &str, args: &[&str]) -> Output {
@@ -78,16 +80,20 @@ impl Sshd {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("bound").port();
         let asked = Arc::<AtomicUsize>::default();
-        let (seen, own) = (asked.clone(), folder.to_owned());
+        let watched = Arc::<OnceLock<Looks>>::default();
+        let (seen, own, looks) = (asked.clone(), folder.to_owned(), watched.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 seen.fetch_add(1, Ordering::Relaxed);
-                let folder = own.clone();
-                std::thread::spawn(move || Self::serve(&folder, stream));
+                let (folder, looks) = (own.clone(), looks.clone());
+                std::thread::spawn(move || {
+                    looks.get().map(Looks::another);
+                    Self::serve(&folder, stream);
+                });
             }
         });
         let user = String::from_utf8(run("id", &["-un"]).stdout).expect("text").trim().to_owned();
-        Ok(Self { folder: folder.to_owned(), port, user, asked })
+        Ok(Self { folder: folder.to_owned(), port, user, asked, watched })
     }
 
     /// As root it wants a folder of its own, which it gets where nobody else sees it.
@@ -192,6 +198,7 @@ async fn a_repository_is_followed_by_ssh_and_the_key_is_seen_nowhere() {
     let me = server.client();
     let secrets = secret_lines(&sshd.key());
     let watch = Watch::start(secrets.clone(), &["cmdline", "environ"], "HostKeyAlias=[127.0.0.1]");
+    sshd.watched.set(watch.looks()).expect("nobody watched before");
     let repo = sshd.address("notes.git");
     let with_key = |body: Value| {
         let mut body = body;

@@ -4,11 +4,10 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Sender, channel};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Folder, Server, Start, Stream};
+use crate::harness::{DEADLINE, Folder, Server, Start, Stream};
 use crate::judge::of_type;
 
 const CANARY: &str = "canary-tool-key-4d1c7e";
@@ -125,7 +124,7 @@ fn outside(asked: Sender<String>) -> std::net::SocketAddr {
 }
 
 fn answer(mut stream: TcpStream, asked: &Sender<String>) -> Option<()> {
-    stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
+    stream.set_read_timeout(Some(DEADLINE)).ok()?;
     let mut raw = Vec::new();
     let body = loop {
         let mut buffer = [0; 4096];

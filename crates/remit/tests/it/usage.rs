@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Folder, Server, Start, until};
+use crate::harness::{Folder, Server, Start, until, within_one_day};
 
 /// The numbers of a usage object.
 fn numbers(usage: &Value) -> [u64; 4] {
@@ -21,6 +21,7 @@ fn told(events: &[Value]) -> [u64; 4] {
 
 #[tokio::test]
 async fn what_models_used_is_added_up_by_dispatch_turn_day_and_model() {
+    within_one_day().await;
     let folder = Folder::new();
     let server = Server::start(&folder);
     let (me, _) = server.person("jane", "agent,read").await;

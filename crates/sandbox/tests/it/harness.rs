@@ -15,7 +15,7 @@ use sandbox::{
 };
 
 /// Longer than anything a test waits for.
-pub(crate) const LONG: Duration = Duration::from_secs(30);
+pub(crate) const LONG: Duration = Duration::from_mins(3);
 
 pub(crate) fn config() -> Config {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -280,7 +280,7 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// Asks, a short while apart, until there is an answer or a deadline.
 pub(crate) fn eventually_some<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    for _ in 0..3000 {
+    for _ in 0..LONG.as_millis() / 10 {
         if let Some(answer) = ask() {
             return answer;
         }

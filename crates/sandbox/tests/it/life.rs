@@ -89,9 +89,11 @@ fn a_destroyed_box_leaves_nothing() {
     let prefix = config.prefix.clone();
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     let launcher = Launcher::start(config).unwrap();
+    // These tests run again in other processes, at the same time.
+    let word = format!("sbt-nothing-{}", std::process::id());
     for _ in 0..3 {
-        let child = sleeper(&launcher, "box", "sbt-nothing");
-        eventually("the sleepers run", || processes_with("sbt-nothing").len() == 1);
+        let child = sleeper(&launcher, "box", &word);
+        eventually("the sleepers run", || processes_with(&word).len() == 1);
         if is_root() {
             assert!(matches!(
                 launcher.scratch(&sandbox::ScratchLimits::default()),
@@ -99,7 +101,7 @@ fn a_destroyed_box_leaves_nothing() {
             ));
         }
         child.destroy().unwrap();
-        assert_eq!(processes_with("sbt-nothing"), BTreeSet::new());
+        assert_eq!(processes_with(&word), BTreeSet::new());
         assert_eq!(groups(&prefix), Vec::<PathBuf>::new());
     }
     let zygote = launcher.zygote_pid().unwrap();

@@ -32,7 +32,7 @@ fn options() -> Options {
         ..Limits::default()
     };
     let queue = QueueBounds { live_max: 5, ..QueueBounds::default() };
-    Options { concurrent_max: 3, queue, limits }
+    Options { concurrent_max: 3, queue, limits, ..Options::default() }
 }
 
 async fn happens(house: &House, turns: &mut Vec<Turn>, random: &mut Seeded) {

@@ -76,7 +76,7 @@ fn ended(server: &mut Child) -> Result<ExitStatus, &'static str> {
     let pid = rustix::process::Pid::from_child(server);
     let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
     let mut over = [PollFd::new(&pidfd, PollFlags::IN)];
-    let deadline = Timespec { tv_sec: 300, tv_nsec: 0 };
+    let deadline = Timespec { tv_sec: 600, tv_nsec: 0 };
     match rustix::event::poll(&mut over, Some(&deadline)).unwrap() {
         0 => Err("the server does not come to its end"),
         _ => Ok(server.wait().unwrap()),

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use embedded::system::SystemClock;
 use engine::dispatcher::{DispatchError, QueueBounds};
+use engine::port::Clock;
 use model::{End, Event, FailureCode, Limits, SessionId, State, TurnOutcome};
 use trust::{Principal, Reason, Scope};
 
@@ -12,6 +14,17 @@ fn limited(edit: impl FnOnce(&mut Limits)) -> Options {
     let mut options = Options::default();
     edit(&mut options.limits);
     options
+}
+
+/// Ten times what a whole turn takes here and now, and a second.
+async fn ample() -> Duration {
+    let house = House::new(Options::default()).await;
+    let begun = SystemClock.instant();
+    let turn = house.ask("write soon.txt").await;
+    assert_eq!(house.turn_end(&turn).await.0, TurnOutcome::Completed);
+    let took = SystemClock.instant().duration_since(begun);
+    house.shut_down().await;
+    10 * took + Duration::from_secs(1)
 }
 
 fn code(outcome: &TurnOutcome) -> Option<FailureCode> {
@@ -60,7 +73,8 @@ async fn garbage_is_told_and_survived() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_turn_that_takes_too_long_is_ended_and_its_work_kept() {
-    let house = House::new(limited(|limits| limits.turn = Duration::from_secs(1))).await;
+    let ample = ample().await;
+    let house = House::new(limited(|limits| limits.turn = ample)).await;
     let turn = house.ask("hang slow.txt").await;
     assert_eq!(house.end(turn.dispatch).await, (End::Failed, Some(FailureCode::TurnTimeout)));
     assert_eq!(house.file("slow.txt").await.as_deref(), Some("slow.txt\n"));
@@ -69,7 +83,8 @@ async fn a_turn_that_takes_too_long_is_ended_and_its_work_kept() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_box_lives_no_longer_than_it_may() {
-    let house = House::new(limited(|limits| limits.lifetime = Duration::from_secs(1))).await;
+    let ample = ample().await;
+    let house = House::new(limited(|limits| limits.lifetime = ample)).await;
     let turn = house.ask("write early.txt").await;
     assert_eq!(house.turn_end(&turn).await.0, TurnOutcome::Completed);
     let (end, _) = house.end(turn.dispatch).await;
@@ -79,7 +94,8 @@ async fn a_box_lives_no_longer_than_it_may() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_that_does_not_obey_a_stop_is_ended() {
-    let house = House::new(Options::default()).await;
+    let stop = Duration::from_secs(1);
+    let house = House::new(Options { stop, ..Options::default() }).await;
     let turn = house.ask("deaf").await;
     house.heard(&turn, "deaf").await;
     house.dispatcher.stop_turn(&house.principal(), turn.dispatch).await.unwrap();

@@ -11,7 +11,7 @@ use engine::runner::Process;
 use model::limit::LINE_BYTES_MAX;
 use model::worker_wire::{AgentSignal, AgentState};
 
-use crate::rig::{Rig, bytes_read, children, kib, lives, shell, soon, to_the_end, until};
+use crate::rig::{DEADLINE, Rig, bytes_read, children, kib, lives, shell, soon, to_the_end, until};
 
 #[tokio::test]
 async fn an_agent_gets_exactly_its_environment_and_its_folder() {
@@ -256,14 +256,15 @@ async fn an_agent_that_obeys_says_its_last_words() {
     let mut line =
         rig.run("trap 'echo bye; exit 5' TERM; echo up; while :; do sleep 0.01; done").await;
     assert!(matches!(soon(line.next()).await, FromBox::Line { .. }));
-    line.stop(Duration::from_secs(30)).unwrap();
+    line.stop(DEADLINE).unwrap();
     assert_eq!(to_the_end(&mut line).await, (vec!["bye".to_owned()], Some(5)));
     assert_eq!(rig.ended().await.code(), Some(0));
 }
 
 #[tokio::test]
 async fn a_worker_whose_server_stays_away_ends_everything() {
-    let mut rig = Rig::new(&["--away", "0.3"]);
+    // Longer than a slow machine lets a new worker wait for its first answer.
+    let mut rig = Rig::new(&["--away", "5"]);
     let mut line = rig.run("setsid sleep 1000 & echo $!; sleep 1000").await;
     let FromBox::Line { bytes, .. } = soon(line.next()).await else { panic!("no line") };
     let left: u32 = String::from_utf8(bytes).unwrap().parse().unwrap();
@@ -279,7 +280,7 @@ async fn nobody_but_the_worker_is_answered() {
     // Before the worker: who stands behind it in the queue is not looked at while it is connected.
     let rig = Rig::after(&[], |socket| {
         let mut caller = UnixStream::connect(socket).unwrap();
-        caller.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+        caller.set_read_timeout(Some(DEADLINE)).unwrap();
         caller.write_all(&[1; 100]).unwrap();
         stranger = Some(caller);
     });
@@ -329,14 +330,14 @@ async fn a_loopback_port_leads_to_the_socket_of_the_gate() {
     let mut line = rig.run("read end").await;
     let echo = std::thread::spawn(move || {
         let (mut caller, _) = gate.accept().unwrap();
-        caller.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+        caller.set_read_timeout(Some(DEADLINE)).unwrap();
         let mut said = Vec::new();
         caller.read_to_end(&mut said).unwrap();
         caller.write_all(&said).unwrap();
     });
     let call = std::thread::spawn(move || {
         let mut caller = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        caller.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+        caller.set_read_timeout(Some(DEADLINE)).unwrap();
         let said: Vec<u8> =
             (0..3_000_000_u32).map(|at| at.to_le_bytes()[at as usize % 3]).collect();
         caller.write_all(&said).unwrap();

@@ -125,14 +125,14 @@ pub(super) async fn a_frozen_box_stands_still(field: &Field<'_>) {
         .await
         .expect("a box can be frozen, or not at all")
     {
-        // What was on its way arrives; then there is silence.
+        // What was on its way arrives, however much; then there is silence.
         let silence = Duration::from_millis(300);
-        let mut late = 0;
-        while let Ok(said) = tokio::time::timeout(silence, alive.line.next()).await {
-            assert!(matches!(said, FromBox::Line { .. }), "{said:?}");
-            late += 1;
-            assert!(late < 1_000, "a frozen box goes on");
-        }
+        let falls_silent = async {
+            while let Ok(said) = tokio::time::timeout(silence, alive.line.next()).await {
+                assert!(matches!(said, FromBox::Line { .. }), "{said:?}");
+            }
+        };
+        soon("a frozen box falls silent", falls_silent).await;
         soon("a box is thawed", alive.running.thaw()).await.expect("a frozen box can be thawed");
         assert_eq!(alive.line().await, "tick");
         soon("a box is frozen", alive.running.freeze()).await.expect("a box can be frozen again");
