@@ -98,7 +98,7 @@ function touch(page) {
 }
 
 function way(name, size, hands) {
-  test(name, { timeout: 400_000 }, async (t) => {
+  test(name, { timeout: 840_000 }, async (t) => {
     const server = await serve();
     const seen = await open(browser, size, new URL(server.url).origin, { touch: hands === touch });
     const by = hands(seen.page);

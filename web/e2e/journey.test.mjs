@@ -33,7 +33,7 @@ after(async () => { await browser?.close(); }, STEP);
 const gone = (what) => (timeout) => what.waitFor({ state: 'detached', timeout });
 
 function journey(name, size) {
-  test(name, { timeout: 600_000 }, async (t) => {
+  test(name, { timeout: 840_000 }, async (t) => {
     const service = await vendor();
     t.after(() => service.stop());
     const outside = await tracker();

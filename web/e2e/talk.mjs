@@ -5,7 +5,7 @@ import { SEEN_MS } from './browser.mjs';
 
 export const WIDE = { width: 1360, height: 860 };
 export const PHONE = { width: 360, height: 740 };
-export const STEP = { timeout: 180_000 };
+export const STEP = { timeout: 480_000 };
 
 export const message = (page) => page.getByRole('textbox', { name: 'Message' });
 
