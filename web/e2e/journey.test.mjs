@@ -1,6 +1,8 @@
 // A person at the workbench: the real program, its demo model, a real browser; wide and on a phone.
 
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { faults, launch, open, SEEN_MS, sticksOut } from './browser.mjs';
 import { serve } from './server.mjs';
@@ -38,7 +40,10 @@ function journey(name, size) {
     t.after(() => service.stop());
     const outside = await tracker();
     t.after(() => outside.stop());
-    const server = await serve({ before: outside.named, settings: { REMIT_MODEL__PERSONS: service.url, REMIT_RECORDING__ALLOWED: 'yes' } });
+    // Of the operator's models, the built-in agent reaches these by name alone.
+    const team = `[model.team]\nurl = "${service.url}"\nname = "large"\nmodels = ["small"]\nrunners = ["claude-code"]\n`;
+    const before = (data) => writeFileSync(join(dirname(data), 'remit.toml'), outside.settings + team);
+    const server = await serve({ before, settings: { REMIT_MODEL__PERSONS: service.url, REMIT_RECORDING__ALLOWED: 'yes' } });
     const seen = await open(browser, size, new URL(server.url).origin);
     const { shot } = seen;
     const phone = size.width < 720;
@@ -246,6 +251,27 @@ function journey(name, size) {
         await shot(`${name}-20-own-model`);
         assert.ok(service.keys.length >= 2 && service.keys.every((it) => it === `Bearer ${KEY}`), `${service.keys}`);
         assert.ok(!(await page.content()).includes(KEY) && !server.log.includes(KEY), 'it is never shown again');
+      });
+
+      await t.test('chooses among the models of the operator', STEP, async () => {
+        await page.goto(`${server.url}/chat`);
+        await message(page).waitFor();
+        const models = page.getByRole('combobox', { name: 'Model' });
+        const told = await models.locator('optgroup').evaluateAll((groups) => groups.map((it) => [it.label, ...[...it.children].map((option) => option.value)]));
+        assert.deepEqual(told, [['The operator’s', 'team/large', 'team/small'], ['Yours', '@mine/tiny']]);
+        assert.equal(await models.locator('option').first().textContent(), 'remit-demo');
+        await models.selectOption('team/small');
+        await shot(`${name}-20-models`);
+        found.push(...await faults(page), ...await sticksOut(page));
+        await say(page, 'who are you?');
+        await untilSaid(page, SENTENCE);
+        await untilDone(page);
+        await page.getByRole('link', { name: 'Open the dispatch' }).click();
+        await page.getByRole('complementary', { name: 'Dispatches' }).getByText('team/small', { exact: true }).waitFor();
+        await page.goto(`${server.url}/chat?runner=claude-code`);
+        await message(page).waitFor();
+        assert.equal(await models.locator('option').first().textContent(), 'large', 'what answers where none is chosen');
+        assert.deepEqual(found, []);
       });
 
       await t.test('gives a conversation tools, and sees them called', STEP, async () => {

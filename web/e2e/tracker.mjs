@@ -1,9 +1,7 @@
 // A server of tools on this machine, as an operator may name one: it finds and closes issues.
 
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { dirname, join } from 'node:path';
 
 export const ANSWER = 'Issue 7 is about herons.';
 
@@ -26,8 +24,8 @@ export async function tracker() {
   await once(service, 'listening');
   const url = `http://127.0.0.1:${service.address().port}/mcp`;
   return {
-    /** Names it to the server whose data is to lie here. */
-    named: (data) => writeFileSync(join(dirname(data), 'remit.toml'), `[mcp.tracker]\nurl = "${url}"\nabout = "Issues of the team"\nreads = ["find"]\nacts = ["close"]\n`),
+    /** How an operator names it. */
+    settings: `[mcp.tracker]\nurl = "${url}"\nabout = "Issues of the team"\nreads = ["find"]\nacts = ["close"]\n`,
     stop() {
       service.close();
       service.closeAllConnections();

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use async_trait::async_trait;
 use engine::endpoint::{EndpointError, Endpoints, is_own};
 use engine::port::{
-    Caller, Charge, Clock, Door, Gate, IdSource, OpenGate, OwnEndpoint, Recordings, Report,
-    ToolServer, Tried, UsageBook,
+    Caller, Charge, Clock, Door, Gate, IdSource, Offered, OpenGate, OwnEndpoint, Recordings,
+    Report, ToolServer, Tried, UsageBook,
 };
 use engine::task::{TaskKind, Tasks};
 use knowledge::Knowledge;
@@ -169,6 +169,15 @@ impl Gate for Broker {
 
     fn model(&self, runner: &Runner) -> String {
         self.setup.model(&runner.name, runner.model_api).to_owned()
+    }
+
+    fn models(&self) -> Vec<Offered> {
+        self.setup.endpoints.iter().flat_map(Endpoint::offered).collect()
+    }
+
+    fn usual(&self, runner: &Runner) -> Option<Offered> {
+        let usual = self.setup.endpoint(&runner.name, runner.model_api)?;
+        usual.offered().next()
     }
 
     async fn has_model(&self, subject: UserId, runner: &RunnerName, name: &str) -> bool {

@@ -1,6 +1,6 @@
 //! Where a model is reached: the address and the key that only the gate knows. Never sends anything.
 
-use engine::port::ModelPrice;
+use engine::port::{ModelPrice, Offered};
 use hyper::header::HeaderValue;
 use model::{ModelApi, RunnerName};
 use reqwest::Url;
@@ -126,6 +126,14 @@ impl Endpoint {
     pub(crate) fn with(&self, model: &str) -> Option<Self> {
         let allowed = model == self.model || self.models.iter().any(|allowed| allowed == model);
         allowed.then(|| Self { model: model.to_owned(), ..self.clone() })
+    }
+
+    /// What may be asked for, each once, the usual one first.
+    pub(crate) fn offered(&self) -> impl Iterator<Item = Offered> {
+        let others = self.models.iter().filter(|model| **model != self.model);
+        std::iter::once(&self.model)
+            .chain(others)
+            .map(|model| Offered { endpoint: self.name.clone(), model: model.clone() })
     }
 
     /// What its model costs, if anybody said.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
+use engine::port::Offered;
 use engine::runner::tested::{BadReport, Report};
 use model::{RunnerName, UserId};
 use schemars::JsonSchema;
@@ -56,17 +57,31 @@ pub(crate) async fn me(
     }))
 }
 
+/// A model of whoever runs this server, which may be chosen for a dispatch.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ModelChoice {
+    /// How it is chosen: `ENDPOINT/MODEL`.
+    name: String,
+    /// The endpoint that has it.
+    endpoint: String,
+    /// What the endpoint calls it.
+    model: String,
+    /// The runners for whose agents it answers where no other is chosen.
+    usual_for: Vec<RunnerName>,
+}
+
 /// Which model answers where.
 #[derive(Debug, Serialize, JsonSchema)]
-#[expect(clippy::struct_field_names, reason = "the documented names on the wire")]
 pub(crate) struct Models {
     chat_model: String,
     agent_model: String,
     streaming_model: String,
     meeting_model: Option<String>,
+    /// What may be chosen, endpoint by endpoint. Endpoints that one brings are at `/auth/endpoints`.
+    choices: Vec<ModelChoice>,
 }
 
-/// One model stands behind the gate; there is none for meetings yet.
+/// There is no model for meetings yet.
 pub(crate) async fn models(State(api): State<Api>) -> Json<Models> {
     let model = &api.defaults.model;
     Json(Models {
@@ -74,7 +89,24 @@ pub(crate) async fn models(State(api): State<Api>) -> Json<Models> {
         agent_model: model.clone(),
         streaming_model: model.clone(),
         meeting_model: None,
+        choices: choices(&api),
     })
+}
+
+fn choices(api: &Api) -> Vec<ModelChoice> {
+    let runners = api.defaults.runners.iter();
+    let usual: Vec<_> = runners.map(|it| (&it.name, api.dispatcher.usual_model(it))).collect();
+    let choice = |offered: Offered| ModelChoice {
+        usual_for: usual
+            .iter()
+            .filter(|(_, usual)| usual.as_ref() == Some(&offered))
+            .map(|(runner, _)| (*runner).clone())
+            .collect(),
+        name: format!("{}/{}", offered.endpoint, offered.model),
+        endpoint: offered.endpoint,
+        model: offered.model,
+    };
+    api.dispatcher.models().into_iter().map(choice).collect()
 }
 
 /// What agents may be given.

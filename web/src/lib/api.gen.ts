@@ -1,5 +1,5 @@
 // Written by `cargo xtask dist` from docs/openapi.json, whose SHA-256 was
-// fc1fe0bf113ff95067452952fd62d3986ea6b1877d2cf3aab41e7a5ba8dfa0e7
+// 634899940e52ad1d586ce01c25d3879db11a998bf4e0b63f1dde126c3c95b05f
 
 export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
@@ -1143,6 +1143,17 @@ export interface components {
         Mode: "ro" | "rw" | "propose";
         /** @description The dialect in which an agent calls a model. */
         ModelApi: "anthropic-messages" | "openai-chat" | "openai-responses" | "gemini";
+        /** @description A model of whoever runs this server, which may be chosen for a dispatch. */
+        ModelChoice: {
+            /** @description The endpoint that has it. */
+            endpoint: string;
+            /** @description What the endpoint calls it. */
+            model: string;
+            /** @description How it is chosen: `ENDPOINT/MODEL`. */
+            name: string;
+            /** @description The runners for whose agents it answers where no other is chosen. */
+            usual_for: components["schemas"]["RunnerName"][];
+        };
         /** @description What some models of an endpoint cost: millionths of money for a million tokens. */
         ModelPrice: {
             /**
@@ -1167,6 +1178,8 @@ export interface components {
         Models: {
             agent_model: string;
             chat_model: string;
+            /** @description What may be chosen, endpoint by endpoint. Endpoints that one brings are at `/auth/endpoints`. */
+            choices: components["schemas"]["ModelChoice"][];
             meeting_model: string | null;
             streaming_model: string;
         };
@@ -2167,6 +2180,7 @@ export type MintedInvite = components['schemas']['MintedInvite'];
 export type MintedKey = components['schemas']['MintedKey'];
 export type Mode = components['schemas']['Mode'];
 export type ModelApi = components['schemas']['ModelApi'];
+export type ModelChoice = components['schemas']['ModelChoice'];
 export type ModelPrice = components['schemas']['ModelPrice'];
 export type Models = components['schemas']['Models'];
 export type Mount = components['schemas']['Mount'];

@@ -5,6 +5,9 @@ import { get } from './api.ts';
 import { proposals, questions } from './inbox.ts';
 import { words } from './words.ts';
 
+/** The model that answers where the operator has named none. */
+export const DEMO = 'remit-demo';
+
 class Known {
   me = $state.raw<Me | null>(null);
   runners = $state.raw<Runners | null>(null);
@@ -39,7 +42,7 @@ class Known {
   /** What started something, as this one calls it. */
   launcher({ kind, id }: Launcher): string { return kind === 'user' ? this.person(id) : `${kind} ${id}`; }
 
-  get demo(): boolean { return this.models?.chat_model === 'remit-demo'; }
+  get demo(): boolean { return this.models?.chat_model === DEMO; }
 
   /** How many things wait in the inbox. */
   get waiting(): number { return this.questions.length + this.proposals.length; }

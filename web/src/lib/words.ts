@@ -49,7 +49,7 @@ export const words = {
     stop: 'Stop',
     stopping: 'Stopping…',
     runner: 'Runner',
-    model: 'Model',
+    model: 'Model', modelsOffered: 'The operator’s', modelsOwn: 'Yours',
     workspaces: 'Workspaces',
     modes: { ro: 'read only', rw: 'may write', propose: 'proposes' } as Record<string, string>,
     modeHints: {

@@ -26,7 +26,9 @@ use tokio_util::sync::CancellationToken;
 use trust::{Action, Principal, authorize};
 
 use crate::endpoint::EndpointError;
-use crate::port::{Backend, Clock, Directory, Gate, IdSource, Ledger, Proposals, Record, Tried};
+use crate::port::{
+    Backend, Clock, Directory, Gate, IdSource, Ledger, Offered, Proposals, Record, Tried,
+};
 use crate::proposal::Drafts;
 use crate::runner::tested::Tested;
 use crate::supervisor::Order;
@@ -265,6 +267,16 @@ impl Dispatcher {
         if all.is_err() {
             tracing::warn!(subject = %person, "not every dispatch could be asked in time");
         }
+    }
+
+    /// The models that may be chosen, but for those of persons and the demo model.
+    pub fn models(&self) -> Vec<Offered> {
+        self.world.parts.gate.models()
+    }
+
+    /// Which of them an agent of this runner reaches where none is chosen; none: the demo model.
+    pub fn usual_model(&self, runner: &Runner) -> Option<Offered> {
+        self.world.parts.gate.usual(runner)
     }
 
     /// Asks an endpoint of a person for a word, of this model or of its usual one.

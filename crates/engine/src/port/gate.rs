@@ -85,6 +85,15 @@ impl ToolServer {
     }
 }
 
+/// A model of whoever runs this installation, which anybody may choose for a dispatch of theirs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offered {
+    /// The endpoint that has it.
+    pub endpoint: String,
+    /// What the endpoint calls it.
+    pub model: String,
+}
+
 /// Serves the doors of sandboxes.
 #[async_trait]
 pub trait Gate: Send + Sync + 'static {
@@ -95,6 +104,13 @@ pub trait Gate: Send + Sync + 'static {
     /// The model that an agent of this runner will reach when it names no other, as it is shown and
     /// handed to the agent.
     fn model(&self, runner: &Runner) -> String;
+
+    /// The models that whoever runs this installation offers, endpoint by endpoint, the usual one of each
+    /// first. Neither those of persons nor the demo model are among them.
+    fn models(&self) -> Vec<Offered>;
+
+    /// Which of them an agent of this runner reaches when it names no other; none: the demo model.
+    fn usual(&self, runner: &Runner) -> Option<Offered>;
 
     /// Whether a model of this name can be chosen for a dispatch on behalf of `subject` that this runner
     /// drives.

@@ -19,7 +19,7 @@ pub use backend::{
 pub use clock::{Clock, IdSource};
 pub use directory::{Directory, Key, KeyHash, Login, Person, Removal, Scope, Workspace};
 pub use endpoints::{ModelPrice, OwnEndpoint, OwnEndpoints};
-pub use gate::{Caller, Gate, OpenGate, Report, ToolServer, Tried};
+pub use gate::{Caller, Gate, Offered, OpenGate, Report, ToolServer, Tried};
 pub use ledger::{
     Accepted, Append, DispatchQuery, Durability, Idempotency, Ledger, LedgerError, NewDispatch,
     NewTurn, Page, Record,

@@ -1,4 +1,5 @@
-//! Model endpoints that people bring: each for their owner alone, where the operator allows it, until it is removed.
+//! Model endpoints: those that people bring, each for their owner alone, where the operator allows it, until it is
+//! removed; and those of the operator, which anybody may choose.
 
 use serde_json::{Value, json};
 
@@ -260,4 +261,44 @@ async fn the_command_line_keeps_endpoints_and_shows_no_key() {
     assert_eq!(gone.code, Some(5), "{gone:?}");
     let told = format!("{all:?}{gone:?}{}", server.log());
     assert!(!told.contains(KEY), "{told}");
+}
+
+#[tokio::test]
+async fn what_the_operator_offers_is_listed_and_may_be_chosen_by_anybody() {
+    let (folder, first, second) = (Folder::new(), Endpoint::start(), Endpoint::start());
+    let settings = format!(
+        "[model]\nurl = \"{}\"\nname = \"scripted\"\n\n\
+         [model.deep]\nurl = \"{}\"\napi = \"anthropic\"\nname = \"usual\"\n\
+         models = [\"usual\", \"small/fast\"]\nrunners = [\"claude-code\"]\n",
+        first.url, second.url
+    );
+    std::fs::write(folder.path().join("remit.toml"), settings).expect("writable");
+    let server = Start::on(&folder).setting("model.key", KEY).server();
+    let (joe, _) = server.person("joe", "agent,read").await;
+    let told = joe.get("/agent/models").await.ok();
+    let choices = told["choices"].as_array().expect("choices");
+    let names: Vec<_> = choices.iter().map(|it| it["name"].as_str().expect("a name")).collect();
+    assert_eq!(names, ["model/scripted", "deep/usual", "deep/small/fast"]);
+    let usual = |at: usize, runner: &str| {
+        choices[at]["usual_for"].as_array().expect("runners").contains(&json!(runner))
+    };
+    assert!(usual(0, "remit") && !usual(0, "claude-code"), "{told}");
+    assert!(usual(1, "claude-code") && !usual(1, "remit"), "{told}");
+    assert_eq!(choices[2]["usual_for"], json!([]));
+    assert_eq!(
+        (&choices[2]["endpoint"], &choices[2]["model"]),
+        (&json!("deep"), &json!("small/fast"))
+    );
+    for hidden in [KEY, &first.url, &second.url] {
+        assert!(!told.to_string().contains(hidden), "{told}");
+    }
+    for name in names {
+        joe.turn_with(Some(name), json!({"prompt": "tell please"})).await.ok();
+    }
+    let asked = |endpoint: &Endpoint| {
+        endpoint.asked().iter().map(|it| it.body["model"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(asked(&first), ["scripted"]);
+    assert_eq!(asked(&second), ["usual", "small/fast"]);
+    assert_eq!(refused(&joe, "deep/other").await.0, 422);
 }

@@ -14,8 +14,8 @@ use embedded::system::{RandomIds, SystemClock};
 use engine::dispatcher::{Dispatcher, Message, Parts, QueueBounds, Settings};
 use engine::endpoint::EndpointError;
 use engine::port::{
-    Caller, Clock, Directory, Door, Gate, IdSource, Ledger, OpenGate, Person, ToolServer, Tried,
-    Workspace,
+    Caller, Clock, Directory, Door, Gate, IdSource, Ledger, Offered, OpenGate, Person, ToolServer,
+    Tried, Workspace,
 };
 use engine::recovery::Recovered;
 use engine::task::Tasks;
@@ -50,6 +50,12 @@ impl Gate for Shut {
     }
     fn model(&self, _runner: &Runner) -> String {
         "none".to_owned()
+    }
+    fn models(&self) -> Vec<Offered> {
+        vec![]
+    }
+    fn usual(&self, _runner: &Runner) -> Option<Offered> {
+        None
     }
     async fn has_model(&self, _subject: UserId, _runner: &RunnerName, _name: &str) -> bool {
         false
