@@ -189,7 +189,7 @@ impl<'a> Merging<'a> {
         match (self.moved_to.get(&path).cloned(), self.theirs.get(&path)) {
             (Some(to), _) => {
                 let their = self.theirs.get(&to).and_then(|their| their.after);
-                self.both(to, before, after, their)
+                self.followed(to, before, after, their)
             }
             (None, Some(their)) if their.after == Some(after) => Ok(()),
             (None, Some(their)) => {
@@ -226,7 +226,7 @@ impl<'a> Merging<'a> {
             }
             (_, Some(Some(their))) => {
                 self.edit(from, None);
-                return self.both(path, before, after, Some(their));
+                return self.followed(path, before, after, Some(their));
             }
             (_, None) => {
                 self.edit(from, None);
@@ -234,6 +234,21 @@ impl<'a> Merging<'a> {
             }
         }
         Ok(())
+    }
+
+    /// A file that one changed and the other moved to `path`. From there, a link would lead elsewhere.
+    fn followed(
+        &mut self,
+        path: TreePath,
+        before: FileEntry,
+        after: FileEntry,
+        their: Option<FileEntry>,
+    ) -> Result<(), Error> {
+        if [Some(before), Some(after), their].into_iter().flatten().any(is_link) {
+            self.disagree(path, Some(after));
+            return Ok(());
+        }
+        self.both(path, before, after, their)
     }
 
     /// A file that both changed, to stand at `path`.
@@ -310,6 +325,10 @@ impl<'a> Merging<'a> {
         let blob = BlobId::new(self.stage.put(Kind::Blob, &merged.text)?);
         Ok(if merged.conflicts == 0 { Ok(blob) } else { Err(blob) })
     }
+}
+
+fn is_link(file: FileEntry) -> bool {
+    file.mode == FileMode::Link
 }
 
 /// The directories above a path, from the top, and the path itself.

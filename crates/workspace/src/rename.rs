@@ -1,5 +1,5 @@
-//! Finds the files that moved: what one change took away and put down elsewhere, alike enough. Reads only, and only
-//! so much.
+//! Finds the files that moved: what one change took away and put down elsewhere, alike enough; links, the same. Reads
+//! only, and only so much.
 
 use std::collections::{HashMap, HashSet};
 
@@ -54,16 +54,16 @@ fn entry_before(changes: &[Changed], path: &TreePath) -> Option<FileEntry> {
 }
 
 fn went(changed: &Changed) -> bool {
-    changed.after.is_none() && changed.before.is_some_and(is_file)
+    changed.after.is_none() && changed.before.is_some_and(may_move)
 }
 
 fn came(changed: &Changed) -> bool {
-    changed.before.is_none() && changed.after.is_some_and(is_file)
+    changed.before.is_none() && changed.after.is_some_and(may_move)
 }
 
-/// Whether it is a file that can be told from others by what it holds.
-fn is_file(file: FileEntry) -> bool {
-    matches!(file.mode, FileMode::Plain | FileMode::Executable) && file.blob != EMPTY
+/// Whether it can be told from others by what it holds.
+fn may_move(file: FileEntry) -> bool {
+    file.mode != FileMode::Submodule && file.blob != EMPTY
 }
 
 /// The content of a file without content.
@@ -78,16 +78,17 @@ fn pair_equal(
     come: &mut Vec<&Changed>,
     pairs: &mut HashMap<TreePath, TreePath>,
 ) {
-    let mut by_blob: HashMap<BlobId, Vec<&Changed>> = HashMap::new();
+    let same = |file: FileEntry| (file.mode == FileMode::Link, file.blob);
+    let mut by_blob: HashMap<(bool, BlobId), Vec<&Changed>> = HashMap::new();
     for changed in gone.iter().rev() {
         if let Some(file) = changed.before {
-            by_blob.entry(file.blob).or_default().push(changed);
+            by_blob.entry(same(file)).or_default().push(changed);
         }
     }
     let mut taken: HashSet<&TreePath> = HashSet::new();
     for same_name in [true, false] {
         for new in come.iter() {
-            let Some(olds) = new.after.and_then(|file| by_blob.get_mut(&file.blob)) else {
+            let Some(olds) = new.after.and_then(|file| by_blob.get_mut(&same(file))) else {
                 continue;
             };
             let fits = |old: &&Changed| !same_name || old.path.name() == new.path.name();
@@ -154,7 +155,7 @@ fn print(
     file: Option<FileEntry>,
     room: &mut usize,
 ) -> Result<Option<Print>, Error> {
-    let Some(file) = file else { return Ok(None) };
+    let Some(file) = file.filter(|file| file.mode != FileMode::Link) else { return Ok(None) };
     let size = blobs.size(file.blob)?;
     if size == 0 || size > FILE_BYTES_MAX || size > *room {
         return Ok(None);

@@ -215,7 +215,10 @@ fn second_of(
     first: impl Fn(&Path),
     second: impl Fn(&Path),
 ) -> (House, Outcome) {
-    let house = House::new(seeds);
+    second_in(House::new(seeds), first, second)
+}
+
+fn second_in(house: House, first: impl Fn(&Path), second: impl Fn(&Path)) -> (House, Outcome) {
     let start = house.checkout();
     let outcomes: Vec<Outcome> = [("one", &first as &dyn Fn(&Path)), ("two", &second)]
         .into_iter()
@@ -252,9 +255,14 @@ fn check_held(
     conflicts: &[&str],
 ) {
     let (house, outcome) = second_of(seeds, first, second);
-    let Outcome::Held(held) = outcome else { panic!("merged by itself: {:?}", house.files()) };
-    assert_eq!(held.paths.iter().map(ToString::to_string).collect::<Vec<_>>(), conflicts);
+    assert_eq!(held(outcome), conflicts);
     assert_eq!(house.repository.log(house.head(), 9).unwrap().len(), 2);
+}
+
+/// The paths for which a change-set was held.
+fn held(outcome: Outcome) -> Vec<String> {
+    let Outcome::Held(held) = outcome else { panic!("merged by itself") };
+    held.paths.iter().map(ToString::to_string).collect()
 }
 
 const TEXT: &str = "one\ntwo\nthree\nfour\nfive\nsix\n";
@@ -296,6 +304,36 @@ fn a_change_follows_the_file_that_somebody_moved() {
     check_held(&[("a", TEXT)], removes, moves, &["d/b"]);
     check_held(&[("a", TEXT)], removes, edit("a"), &["a"]);
     check_held(&[("a", TEXT)], edit("a"), removes, &["a"]);
+}
+
+#[test]
+fn a_link_that_two_moved_lands_once() {
+    let both = |first: &dyn Fn(&Path), second: &dyn Fn(&Path)| {
+        let house = House::new(&[("a", TEXT), ("d/a", TEXT)]);
+        let start = house.checkout();
+        let copy = house.path("before");
+        fs::create_dir(&copy).unwrap();
+        write(&copy, "a", TEXT);
+        write(&copy, "d/a", TEXT);
+        std::os::unix::fs::symlink("a", copy.join("d/link")).unwrap();
+        committed(house.land(start.commit(), None, house.plain_delta(start.commit(), &copy)));
+        let (house, outcome) = second_in(house, first, second);
+        (house.files().into_iter().map(|(path, _)| path).collect::<Vec<_>>(), outcome)
+    };
+    let moves = |to: &'static str| move |copy: &Path| rename(copy, "d/link", to);
+    let (files, outcome) = both(&moves("e/link"), &moves("f/link"));
+    assert_eq!(held(outcome), ["f/link"]);
+    assert_eq!(files, ["a", "d/a", "e/link"]);
+    // Where it stands now, what it was to lead to would lie outside.
+    let turns = |copy: &Path| {
+        fs::remove_file(copy.join("d/link")).unwrap();
+        std::os::unix::fs::symlink("../a", copy.join("d/link")).unwrap();
+    };
+    let (files, outcome) = both(&moves("link"), &turns);
+    assert_eq!(held(outcome), ["link"]);
+    assert_eq!(files, ["a", "d/a", "link"]);
+    let (_, outcome) = both(&turns, &moves("e/link"));
+    assert_eq!(held(outcome), ["e/link"]);
 }
 
 #[test]
