@@ -175,6 +175,7 @@ impl Desk {
             cache: StatCache::default(),
         };
         if kind == Kind::Plain {
+            fs::create_dir(&desk.top).unwrap();
             for (path, file) in origin {
                 desk.put(path, file);
             }
