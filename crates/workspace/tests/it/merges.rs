@@ -334,6 +334,12 @@ fn a_link_that_two_moved_lands_once() {
     assert_eq!(files, ["a", "d/a", "link"]);
     let (_, outcome) = both(&turns, &moves("e/link"));
     assert_eq!(held(outcome), ["e/link"]);
+    let becomes_link = |copy: &Path| {
+        fs::remove_file(copy.join("d/a")).unwrap();
+        std::os::unix::fs::symlink("../a", copy.join("d/a")).unwrap();
+    };
+    let (_, outcome) = both(&|copy| rename(copy, "d/a", "b"), &becomes_link);
+    assert_eq!(held(outcome), ["b"]);
 }
 
 #[test]
