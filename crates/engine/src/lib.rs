@@ -6,6 +6,7 @@
 pub mod dispatcher;
 pub mod endpoint;
 pub mod git_program;
+pub mod json_rpc;
 pub mod kill_point;
 pub mod line;
 pub mod port;

@@ -13,9 +13,10 @@ use super::acp_message::{
 };
 use super::asks::{Ask, Asks};
 use super::log::Log;
-use super::rpc::{self, ID_BYTES_MAX, INITIALIZE, Incoming, OPEN, Phase, Rpc, RpcError, Talk};
+use super::rpc::{self, ID_BYTES_MAX, INITIALIZE, OPEN, Phase, Rpc, Talk};
 use super::spoken::{self, Spoken};
 use super::{Adapter, Input, LaunchContext, Process, Step, TurnAsk, acp_update, bound, failed};
+use crate::json_rpc::{Message, RpcError};
 
 /// Drives one agent that speaks ACP.
 #[derive(Debug)]
@@ -73,7 +74,7 @@ impl Acp {
         }
     }
 
-    fn response(&mut self, step: &mut Step, incoming: &Incoming<'_>) {
+    fn response(&mut self, step: &mut Step, incoming: &Message<'_>) {
         let id = incoming.id.and_then(|id| serde_json::from_str::<u64>(id.get()).ok());
         let answer = incoming.answer();
         match (self.state.talk.phase, id) {
@@ -220,7 +221,7 @@ impl Spoken for Acp {
     }
 
     fn read(&mut self, step: &mut Step, line: &str) -> serde_json::Result<()> {
-        let incoming = serde_json::from_str::<Incoming<'_>>(line)?;
+        let incoming = serde_json::from_str::<Message<'_>>(line)?;
         let params = incoming.params.map_or("null", RawValue::get);
         match (incoming.method.as_deref(), incoming.id) {
             (Some("session/update"), None) => self.update(step, params)?,

@@ -13,9 +13,10 @@ use super::codex_ask as ask;
 use super::codex_message::{Opened, Question, Turn, Turned, Wrong};
 use super::codex_tell::{self, Told};
 use super::log::Log;
-use super::rpc::{self, ID_BYTES_MAX, INITIALIZE, Incoming, OPEN, Phase, Rpc, RpcError, Talk};
+use super::rpc::{self, ID_BYTES_MAX, INITIALIZE, OPEN, Phase, Rpc, Talk};
 use super::spoken::{self, Spoken};
 use super::{Adapter, Input, LaunchContext, Process, Step, TurnAsk, failed};
+use crate::json_rpc::{Message, RpcError};
 
 /// Drives one Codex.
 #[derive(Debug)]
@@ -56,7 +57,7 @@ impl Codex {
         Self { process, opening, resumes: context.resumes, state }
     }
 
-    fn response(&mut self, step: &mut Step, incoming: &Incoming<'_>) {
+    fn response(&mut self, step: &mut Step, incoming: &Message<'_>) {
         let id = incoming.id.and_then(|id| serde_json::from_str::<Value>(id.get()).ok());
         let answer = incoming.answer();
         match (self.state.talk.phase, id) {
@@ -181,7 +182,7 @@ impl Spoken for Codex {
     }
 
     fn read(&mut self, step: &mut Step, line: &str) -> serde_json::Result<()> {
-        let incoming = serde_json::from_str::<Incoming<'_>>(line)?;
+        let incoming = serde_json::from_str::<Message<'_>>(line)?;
         let params = incoming.params.map_or("{}", RawValue::get);
         match (incoming.method.as_deref(), incoming.id) {
             (Some(method), None) => self.notified(step, method, params)?,

@@ -1,12 +1,12 @@
 //! What adapters of agents that speak JSON-RPC do alike: two requests open a conversation, one begins a turn, and the
 //! agent may ask back.
 
-use std::borrow::Cow;
-
 use model::{FailureCode, TurnOutcome};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+
+use crate::json_rpc::RpcError;
 
 use super::asks::Asks;
 use super::log::Log;
@@ -21,42 +21,6 @@ pub(super) const OPEN: u64 = 2;
 const REQUESTS_MAX: u32 = 1_000;
 /// The longest id of the agent's that is kept.
 pub(super) const ID_BYTES_MAX: usize = 256;
-
-/// Anything the agent sends: a request, a notification, or the answer to a request of ours.
-#[derive(Debug, Deserialize)]
-pub(super) struct Incoming<'a> {
-    #[serde(borrow)]
-    pub(super) id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) method: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub(super) params: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) result: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) error: Option<RpcError<'a>>,
-}
-
-impl<'a> Incoming<'a> {
-    /// What it answers to a request of ours.
-    pub(super) fn answer(&self) -> Result<&'a str, &RpcError<'a>> {
-        match (&self.error, self.result) {
-            (Some(error), _) => Err(error),
-            (None, result) => Ok(result.map_or("null", RawValue::get)),
-        }
-    }
-}
-
-/// Why the agent refused a request of ours.
-#[derive(Debug, Deserialize)]
-pub(super) struct RpcError<'a> {
-    #[serde(default)]
-    pub(super) code: i64,
-    #[serde(borrow, default)]
-    pub(super) message: Cow<'a, str>,
-    #[serde(borrow)]
-    pub(super) data: Option<&'a RawValue>,
-}
 
 impl RpcError<'_> {
     /// What the failure of a prompt was. The protocol has no code for it; an agent may name it in `data`.

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use engine::json_rpc::Message;
 use engine::task::TaskKind;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
@@ -15,7 +16,7 @@ use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
 use super::call::{self, Called};
-use super::wire::{self, Calling, Hello, Message};
+use super::wire::{self, Calling, Hello};
 use super::{Found, callable, own};
 use crate::broker::Serving;
 use crate::intake;
@@ -96,7 +97,7 @@ impl<'a> Asked<'a> {
             return None; // an answer, though nothing is asked of an agent
         };
         message.id?;
-        let Some(id) = message.usable_id() else {
+        let Some(id) = wire::usable_id(&message) else {
             return Some(wire::error(None, INVALID, "the id must be a number or a short text"));
         };
         let params = message.params.map_or("{}", RawValue::get);

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use engine::json_rpc::Message;
 use futures_util::StreamExt;
 use hyper::StatusCode;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -15,7 +16,7 @@ use tokio::sync::OnceCell;
 
 use super::Calls;
 use super::server::Server;
-use super::wire::{self, Message, Page};
+use super::wire::{self, Page};
 use crate::broker::Serving;
 use crate::limit::{HEADER_VALUE_BYTES_MAX, Limits, TOOL_ANSWER_BYTES_MAX, TOOL_PAGES_MAX};
 use crate::redact::Redactor;

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use engine::json_rpc::Message;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -15,38 +16,12 @@ const VERSIONS: &[&str] = &["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-0
 /// The longest id of a request, in bytes.
 const ID_BYTES_MAX: usize = 256;
 
-/// One message of an agent, or of a server.
-#[derive(Debug, Deserialize)]
-pub(super) struct Message<'a> {
-    #[serde(borrow)]
-    pub(super) id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) method: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub(super) params: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) result: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) error: Option<RpcError<'a>>,
-}
-
-/// Why a server does not do what it was asked for.
-#[derive(Debug, Deserialize)]
-pub(super) struct RpcError<'a> {
-    #[serde(default)]
-    pub(super) code: i64,
-    #[serde(borrow, default)]
-    pub(super) message: Cow<'a, str>,
-}
-
-impl Message<'_> {
-    /// The id, if an answer can carry it.
-    pub(super) fn usable_id(&self) -> Option<&RawValue> {
-        let id = self.id?;
-        let plain =
-            id.get().starts_with(['"', '-']) || id.get().starts_with(|c: char| c.is_ascii_digit());
-        (plain && id.get().len() <= ID_BYTES_MAX).then_some(id)
-    }
+/// The id of a message, if an answer can carry it.
+pub(super) fn usable_id<'a>(message: &Message<'a>) -> Option<&'a RawValue> {
+    let id = message.id?;
+    let plain =
+        id.get().starts_with(['"', '-']) || id.get().starts_with(|c: char| c.is_ascii_digit());
+    (plain && id.get().len() <= ID_BYTES_MAX).then_some(id)
 }
 
 /// What an agent says when it begins.
